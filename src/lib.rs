@@ -1,0 +1,1 @@
+//! iam-key-exporter watches the age of AWS IAM access keys.

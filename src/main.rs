@@ -1,0 +1,2 @@
+//! The `iam-key-exporter` binary.
+fn main() {}
