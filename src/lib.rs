@@ -1,1 +1,22 @@
-//! iam-key-exporter watches the age of AWS IAM access keys.
+//! iam-key-exporter watches the age of every AWS IAM access key.
+//!
+//! ```text
+//!  sources (I/O in)      core (pure)              surfaces (I/O out)
+//!  source::aws     ─┐    inventory → snapshot  ┌─ metrics, served by web at /metrics
+//!  source::report  ─┼─▶  key, policy,         ─┼─ web: probes and landing page
+//!  source::demo    ─┘    rotation              └─ (each reads one snapshot)
+//!         ▲ refresh: interval, jitter, time-out, back-off; keeps the last good data
+//! ```
+//!
+//! Surfaces and sources know the core; the core knows nobody. [`refresh`] publishes one immutable
+//! [`snapshot::Snapshot`] and every reader computes ages and verdicts from it with one `now`, taken
+//! at its own edge. [`serve`] is the only place that spawns long-lived tasks.
+
+pub mod counts;
+pub mod inventory;
+pub mod key;
+pub mod policy;
+pub mod reason;
+pub mod rotation;
+pub mod snapshot;
+pub mod source;

@@ -1,0 +1,158 @@
+//! What the exporter did, counted: calls to AWS by operation and refreshes by account.
+//!
+//! Sources and the refresher count here, the metrics read here; neither knows the other.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use crate::{key::AccountId, reason::Reason};
+
+/// An AWS API operation that the exporter calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Operation {
+    /// STS: who the credentials belong to.
+    GetCallerIdentity,
+    /// IAM: the users, a page at a time.
+    ListUsers,
+    /// IAM: the keys of one user, a page at a time.
+    ListAccessKeys,
+    /// IAM: the last use of one key.
+    GetAccessKeyLastUsed,
+    /// IAM: whether the root user has keys.
+    GetAccountSummary,
+    /// IAM: the account's alias.
+    ListAccountAliases,
+    /// IAM: ask for a new credential report.
+    GenerateCredentialReport,
+    /// IAM: fetch the credential report.
+    GetCredentialReport,
+}
+
+impl Operation {
+    /// Every operation.
+    pub const ALL: [Self; 8] = [
+        Self::GetCallerIdentity,
+        Self::ListUsers,
+        Self::ListAccessKeys,
+        Self::GetAccessKeyLastUsed,
+        Self::GetAccountSummary,
+        Self::ListAccountAliases,
+        Self::GenerateCredentialReport,
+        Self::GetCredentialReport,
+    ];
+
+    /// The operation's name in AWS's API reference.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::GetCallerIdentity => "GetCallerIdentity",
+            Self::ListUsers => "ListUsers",
+            Self::ListAccessKeys => "ListAccessKeys",
+            Self::GetAccessKeyLastUsed => "GetAccessKeyLastUsed",
+            Self::GetAccountSummary => "GetAccountSummary",
+            Self::ListAccountAliases => "ListAccountAliases",
+            Self::GenerateCredentialReport => "GenerateCredentialReport",
+            Self::GetCredentialReport => "GetCredentialReport",
+        }
+    }
+
+    /// The operation of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|operation| operation.as_str() == name)
+    }
+}
+
+/// Calls to AWS since the start. Each attempt counts, retries too.
+#[derive(Debug, Default)]
+pub struct RequestCounts {
+    attempts: [AtomicU64; Operation::ALL.len()],
+    failures: [[AtomicU64; Reason::ALL.len()]; Operation::ALL.len()],
+}
+
+impl RequestCounts {
+    /// Counts one attempt and, if it failed, why.
+    pub fn count(&self, operation: Operation, failure: Option<Reason>) {
+        self.attempts[operation as usize].fetch_add(1, Ordering::Relaxed);
+        if let Some(reason) = failure {
+            self.failures[operation as usize][reason as usize].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Attempts of `operation`.
+    pub fn attempts(&self, operation: Operation) -> u64 {
+        self.attempts[operation as usize].load(Ordering::Relaxed)
+    }
+
+    /// Attempts of `operation` that failed for `reason`.
+    pub fn failures(&self, operation: Operation, reason: Reason) -> u64 {
+        self.failures[operation as usize][reason as usize].load(Ordering::Relaxed)
+    }
+}
+
+/// Refreshes of one account since the start.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RefreshCount {
+    /// All of them.
+    pub attempts: u64,
+    /// Those that did not read everything, by reason; one that failed for two reasons counts under
+    /// both.
+    pub failures: [u64; Reason::ALL.len()],
+}
+
+/// Refreshes since the start, by account. `None` is an account whose id isn't known yet.
+#[derive(Debug, Default)]
+pub struct RefreshCounts(Mutex<BTreeMap<Option<AccountId>, RefreshCount>>);
+
+impl RefreshCounts {
+    /// Counts one refresh and why it did not read everything, if so.
+    pub fn count(&self, account: Option<AccountId>, failures: &[Reason]) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(account).or_default();
+        count.attempts += 1;
+        for reason in failures {
+            count.failures[*reason as usize] += 1;
+        }
+    }
+
+    /// The counts now, by account.
+    pub fn all(&self) -> Vec<(Option<AccountId>, RefreshCount)> {
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts
+            .iter()
+            .map(|(account, count)| (*account, count.clone()))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_and_an_operation_index_their_own_counter() {
+        for (index, reason) in Reason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, index);
+        }
+        for (index, operation) in Operation::ALL.into_iter().enumerate() {
+            assert_eq!(operation as usize, index);
+            assert_eq!(Operation::from_name(operation.as_str()), Some(operation));
+        }
+    }
+
+    #[test]
+    fn each_attempt_counts_and_a_failed_one_under_its_reason() {
+        let counts = RequestCounts::default();
+        counts.count(Operation::ListUsers, None);
+        counts.count(Operation::ListUsers, Some(Reason::Throttled));
+        assert_eq!(counts.attempts(Operation::ListUsers), 2);
+        assert_eq!(counts.failures(Operation::ListUsers, Reason::Throttled), 1);
+        assert_eq!(counts.failures(Operation::ListUsers, Reason::Other), 0);
+        assert_eq!(counts.attempts(Operation::ListAccessKeys), 0);
+    }
+}
