@@ -1,8 +1,86 @@
-//! Where the truth comes from.
+//! Where the truth comes from: AWS itself, a credential report in a file, or the demo.
 
-use std::time::Duration;
+pub mod aws;
 
-use crate::{inventory::Inventory, key::AccountId, reason::Reason};
+use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use tokio::time::Instant;
+
+use crate::{
+    clock::Clock, counts::RequestCounts, inventory::Inventory, key::AccountId, policy::Policy,
+    reason::Reason,
+};
+
+/// Which source to read, and as of when.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Source")]
+pub struct Args {
+    /// Where keys are read from: aws, report:PATH (a credential report, - for standard input), or
+    /// demo
+    #[arg(
+        long,
+        env = "IAM_KEY_EXPORTER_SOURCE",
+        value_name = "SOURCE",
+        default_value = "aws"
+    )]
+    pub source: Choice,
+
+    /// Judge as if it were this instant (RFC 3339); for the report and demo sources only
+    #[arg(long, env = "IAM_KEY_EXPORTER_AS_OF", value_name = "TIME", value_parser = instant)]
+    pub as_of: Option<DateTime<Utc>>,
+
+    #[command(flatten)]
+    aws: aws::Args,
+}
+
+/// The sources that can be chosen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Choice {
+    /// AWS, with the SDK's default credentials.
+    Aws,
+    /// A credential report in CSV; `-` is standard input.
+    Report(PathBuf),
+    /// A made-up organisation.
+    Demo,
+}
+
+impl FromStr for Choice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once(':') {
+            None if text == "aws" => Ok(Self::Aws),
+            None if text == "demo" => Ok(Self::Demo),
+            Some(("report", path)) if !path.is_empty() => Ok(Self::Report(path.into())),
+            _ => Err("allowed are aws, report:PATH and demo".into()),
+        }
+    }
+}
+
+fn instant(text: &str) -> Result<DateTime<Utc>, String> {
+    DateTime::parse_from_rfc3339(text)
+        .map(|instant| instant.to_utc())
+        .map_err(|error| format!("{error}; give RFC 3339, e.g. 2026-01-31T00:00:00Z"))
+}
+
+/// A setting that can't be used, in one line that names the flag.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(pub String);
+
+impl Args {
+    /// The clock that the source is judged by.
+    pub fn clock(&self) -> Result<Clock, UsageError> {
+        match (&self.source, self.as_of) {
+            (_, None) => Ok(Clock::System),
+            (Choice::Aws, Some(_)) => Err(UsageError(
+                "--as-of is for --source=report:PATH and --source=demo: AWS tells the present only".into(),
+            )),
+            (_, Some(instant)) => Ok(Clock::Fixed(instant)),
+        }
+    }
+}
 
 /// Why a source could not give an account's inventory.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,4 +101,29 @@ pub struct Outcome {
     pub result: Result<Inventory, SourceError>,
     /// How long it took.
     pub duration: Duration,
+}
+
+/// A source, ready to be read again and again.
+#[derive(Debug)]
+pub enum Source {
+    /// AWS.
+    Aws(Box<aws::Aws>),
+}
+
+impl Source {
+    /// The source that the arguments choose. Nothing is read yet.
+    pub fn new(args: Args, policy: &Arc<Policy>, refresh_interval: Duration, counts: Arc<RequestCounts>) -> Result<Self, UsageError> {
+        let Args { source, as_of: _, aws } = args;
+        Ok(match source {
+            Choice::Aws => Self::Aws(Box::new(aws::Aws::new(aws, Arc::clone(policy), refresh_interval, counts)?)),
+            Choice::Report(_) | Choice::Demo => unreachable!("merged soon"),
+        })
+    }
+
+    /// Reads every account once, as of `now`; what isn't read by `deadline` counts as unread.
+    pub async fn collect(&mut self, now: DateTime<Utc>, deadline: Instant) -> Vec<Outcome> {
+        match self {
+            Self::Aws(aws) => vec![aws.collect(now, deadline).await],
+        }
+    }
 }

@@ -1,0 +1,218 @@
+//! The loop that keeps the snapshot fresh.
+//!
+//! A refresh that fails keeps the last good data and is tried again with growing pauses. What went
+//! wrong is said once at WARN, when it begins or changes, and its end once at INFO.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use tokio::{sync::watch, time::Instant};
+
+use crate::{
+    clock::Clock,
+    counts::RefreshCounts,
+    inventory::Inventory,
+    key::AccountId,
+    reason::Reason,
+    snapshot::{AccountState, Snapshot},
+    source::{Outcome, Source, SourceError},
+};
+
+/// The shortest interval allowed: IAM's throttling is per account and shared with everybody in it.
+pub const SHORTEST_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The first pause after a failed refresh; later ones double, up to the interval.
+const FIRST_RETRY: Duration = Duration::from_secs(10);
+
+/// How much later than the interval a refresh may start, as a part of the interval, so that many
+/// exporters started together drift apart.
+const JITTER: f64 = 0.1;
+
+/// When to refresh.
+#[derive(Debug, Clone, Copy, clap::Args)]
+#[command(next_help_heading = "Refresh")]
+pub struct Args {
+    /// Time between two refreshes, e.g. 5m; at least 10s
+    #[arg(long = "refresh.interval", env = "IAM_KEY_EXPORTER_REFRESH_INTERVAL", value_name = "DURATION",
+        default_value = "5m", value_parser = interval)]
+    pub interval: Duration,
+
+    /// Time after which a refresh ends with what it has, e.g. 15m; at least 1s
+    #[arg(long = "refresh.timeout", env = "IAM_KEY_EXPORTER_REFRESH_TIMEOUT", value_name = "DURATION",
+        default_value = "15m", value_parser = timeout)]
+    pub timeout: Duration,
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    at_least(text, SHORTEST_INTERVAL)
+}
+
+fn timeout(text: &str) -> Result<Duration, String> {
+    at_least(text, Duration::from_secs(1))
+}
+
+/// A duration with its unit, from `least` to a year.
+fn at_least(text: &str, least: Duration) -> Result<Duration, String> {
+    const MOST: Duration = Duration::from_hours(365 * 24);
+    let duration = humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; give a number with a unit, e.g. 30s, 5m or 1h30m"))?;
+    if duration < least {
+        return Err(format!("at least {} is needed", humantime::format_duration(least)));
+    }
+    if duration > MOST {
+        return Err("more than a year".into());
+    }
+    Ok(duration)
+}
+
+/// Keeps the snapshot fresh, as the only writer.
+#[derive(Debug)]
+pub struct Refresher {
+    source: Source,
+    clock: Clock,
+    args: Args,
+    counts: Arc<RefreshCounts>,
+    snapshot: watch::Sender<Arc<Snapshot>>,
+    /// What was last said of each account: an account is said to fail once, not at each attempt.
+    said: BTreeMap<Option<AccountId>, Vec<Reason>>,
+}
+
+impl Refresher {
+    /// A refresher that hasn't refreshed yet.
+    pub fn new(
+        source: Source,
+        clock: Clock,
+        args: Args,
+        counts: Arc<RefreshCounts>,
+        snapshot: watch::Sender<Arc<Snapshot>>,
+    ) -> Self {
+        Self {
+            source,
+            clock,
+            args,
+            counts,
+            snapshot,
+            said: BTreeMap::new(),
+        }
+    }
+
+    /// Refreshes at once and then for ever. Dropping the future ends it, at any point.
+    pub async fn run(mut self) {
+        let mut retries = self.retries();
+        loop {
+            let complete = self.refresh().await;
+            let pause = if complete {
+                retries = self.retries();
+                self.args.interval.mul_f64(1.0 + JITTER * fastrand::f64())
+            } else {
+                retries.next().unwrap_or(self.args.interval)
+            };
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// The pauses after failures, capped by the interval.
+    fn retries(&self) -> ExponentialBackoff {
+        ExponentialBuilder::new()
+            .with_min_delay(FIRST_RETRY)
+            .with_max_delay(self.args.interval)
+            .without_max_times()
+            .build()
+    }
+
+    /// Refreshes once and publishes what is known then. Returns whether everything was read.
+    pub async fn refresh(&mut self) -> bool {
+        let now = self.clock.now();
+        let deadline = Instant::now() + self.args.timeout;
+        let outcomes = self.source.collect(now, deadline).await;
+        for outcome in &outcomes {
+            self.counts.count(outcome.account, &reasons(&outcome.result));
+            self.say(outcome);
+        }
+        let next = next_snapshot(&self.snapshot.borrow(), outcomes, self.clock);
+        let complete = next.unidentified.is_none() && next.accounts.iter().all(AccountState::is_up);
+        self.snapshot.send_replace(Arc::new(next));
+        complete
+    }
+
+    /// Logs the outcome: a failure that begins or changes at WARN, the first success and a recovery
+    /// at INFO, all else at DEBUG.
+    fn say(&mut self, outcome: &Outcome) {
+        let failures = reasons(&outcome.result);
+        let account = outcome.account.map_or("unknown".into(), |id| id.to_string());
+        let seconds = outcome.duration.as_secs_f64();
+        let news = self.said.insert(outcome.account, failures.clone()).as_ref() != Some(&failures);
+        if outcome.account.is_some() {
+            self.said.remove(&None);
+        }
+        match &outcome.result {
+            Err(error) if news => tracing::warn!(
+                account, reason = %error.reason, "refresh failed, the last good data is kept: {error}"
+            ),
+            Err(error) => tracing::debug!(account, reason = %error.reason, "refresh failed again: {error}"),
+            Ok(found) => {
+                let (users, unread) = (found.user_count, found.unread_users());
+                let keys = found.users.iter().map(|user| user.keys.len()).sum::<usize>();
+                let reasons = failures.iter().map(|reason| reason.as_str()).collect::<Vec<_>>().join(",");
+                if !failures.is_empty() && news {
+                    tracing::warn!(account, users, keys, unread, reasons, seconds,
+                        "refresh was incomplete, the last known keys of unread users are kept");
+                } else if !failures.is_empty() {
+                    tracing::debug!(account, users, keys, unread, reasons, seconds, "refresh was incomplete again");
+                } else if news {
+                    tracing::info!(account, users, keys, seconds, "account read completely");
+                } else {
+                    tracing::debug!(account, users, keys, seconds, "account read completely");
+                }
+            }
+        }
+    }
+}
+
+/// Why a refresh of an account did not read everything; empty if it did.
+fn reasons(result: &Result<Inventory, SourceError>) -> Vec<Reason> {
+    match result {
+        Ok(inventory) => inventory.reasons(),
+        Err(error) => vec![error.reason],
+    }
+}
+
+/// The snapshot after a refresh: what was read takes the place of what was known, what could not be
+/// read stays as it was. An account that the source no longer speaks of is gone.
+fn next_snapshot(previous: &Snapshot, outcomes: Vec<Outcome>, clock: Clock) -> Snapshot {
+    let mut unidentified = None;
+    let mut accounts: BTreeMap<AccountId, AccountState> = BTreeMap::new();
+    for outcome in outcomes {
+        let failures = reasons(&outcome.result);
+        let Some(id) = outcome.account else {
+            unidentified = failures.first().copied();
+            continue;
+        };
+        let known = previous.accounts.iter().find(|account| account.id == id);
+        let known_inventory = known.and_then(|account| account.inventory.clone());
+        let inventory = match (outcome.result, known_inventory) {
+            (Err(_), known) => known,
+            (Ok(found), None) => Some(Arc::new(found)),
+            (Ok(found), Some(known)) => Some(Arc::new(found.filled_from(&known))),
+        };
+        let last_success = if failures.is_empty() {
+            Some(clock.now())
+        } else {
+            known.and_then(|account| account.last_success)
+        };
+        let state = AccountState {
+            id,
+            inventory,
+            failures,
+            last_success,
+            duration: outcome.duration,
+        };
+        accounts.insert(id, state);
+    }
+    Snapshot {
+        accounts: accounts.into_values().collect(),
+        unidentified,
+        tried: true,
+        ..previous.clone()
+    }
+}

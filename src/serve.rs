@@ -1,0 +1,164 @@
+//! The daemon: everything wired together, and the only place that spawns what lives long.
+
+use std::sync::Arc;
+
+use hyper::{Request, Response, body::Incoming};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+    task::{JoinError, JoinSet},
+};
+
+use crate::{
+    cli::{self, Cli, MetricsArgs},
+    counts::{RefreshCounts, RequestCounts},
+    metrics,
+    policy::Policy,
+    refresh::Refresher,
+    snapshot::Snapshot,
+    source::{Source, UsageError},
+    web::{
+        self,
+        listen::BindError,
+        routes::{Probe, Readiness, ResponseBody, Routes},
+        server::{self, Limits},
+    },
+};
+
+/// Why the daemon could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A setting can't be used.
+    #[error(transparent)]
+    Usage(#[from] UsageError),
+    /// An address can't be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The operating system refused to tell of signals.
+    #[error("signals can't be handled")]
+    Signals(#[source] std::io::Error),
+    /// A part of the daemon ended by itself, which it never should.
+    #[error("{0} ended unexpectedly")]
+    Died(String),
+    /// A second signal came before everything was finished.
+    #[error("aborted by a second signal, {0}")]
+    Aborted(&'static str),
+}
+
+/// Serves until SIGTERM or SIGINT; a second one aborts.
+pub async fn serve(cli: Cli) -> Result<(), ServeError> {
+    let Cli {
+        source,
+        policy,
+        refresh,
+        metrics: MetricsArgs { access_key_id },
+        web,
+        log: _,
+    } = cli;
+    let policy = Arc::new(Policy::from(policy));
+    let clock = source.clock()?;
+    let requests = Arc::new(RequestCounts::default());
+    let refreshes = Arc::new(RefreshCounts::default());
+    let source = Source::new(source, &policy, refresh.interval, Arc::clone(&requests), clock)?;
+    let before = Snapshot::before_first_refresh(policy, access_key_id, refresh.interval);
+    let (publish, snapshot) = watch::channel(Arc::new(before));
+
+    let mut signals = Signals::new().map_err(ServeError::Signals)?;
+    let web::Args {
+        listen_addresses,
+        telemetry_path,
+    } = web;
+    let bound = server::bind(&listen_addresses, Limits::default()).await?;
+    tracing::info!(version = cli::VERSION, "started");
+    for address in bound.addresses() {
+        tracing::info!(%address, "listening");
+    }
+
+    let (stop, stopped) = watch::channel(());
+    let mut tasks = JoinSet::new();
+    let exposer = metrics::exposer(snapshot.clone(), clock, requests, Arc::clone(&refreshes));
+    let routes = Routes::new(telemetry_path, exposer, probe(snapshot));
+    tasks.spawn(async move {
+        bound.run(move |request| answer(routes.clone(), request), until_dropped(stopped)).await;
+        "the web server"
+    });
+    let refresher = Refresher::new(source, clock, refresh, refreshes, publish);
+    let refreshing = tasks.spawn(async move {
+        refresher.run().await;
+        "the refresher"
+    });
+
+    tokio::select! {
+        name = signals.next() => tracing::info!(signal = name, "stopping"),
+        Some(ended) = tasks.join_next() => return Err(died(ended)),
+    }
+    refreshing.abort();
+    drop(stop);
+    tokio::select! {
+        () = join_all(&mut tasks) => tracing::info!("stopped"),
+        name = signals.next() => return Err(ServeError::Aborted(name)),
+    }
+    Ok(())
+}
+
+/// Answers one request.
+async fn answer(routes: Routes, request: Request<Incoming>) -> Response<ResponseBody> {
+    routes
+        .respond(request.method(), request.uri().path(), request.headers())
+        .await
+}
+
+/// Tells whether the snapshot has something true to serve.
+fn probe(snapshot: watch::Receiver<Arc<Snapshot>>) -> Probe {
+    Arc::new(move || {
+        let snapshot = snapshot.borrow();
+        if snapshot.is_ready() {
+            Readiness::Ready
+        } else if snapshot.tried {
+            Readiness::NotReady("no account could be read yet".into())
+        } else {
+            Readiness::NotReady("the first refresh is under way".into())
+        }
+    })
+}
+
+/// Waits until the other end of the channel is gone.
+async fn until_dropped(mut stopped: watch::Receiver<()>) {
+    while stopped.changed().await.is_ok() {}
+}
+
+/// Waits for every task that is left.
+async fn join_all(tasks: &mut JoinSet<&'static str>) {
+    while tasks.join_next().await.is_some() {}
+}
+
+/// What became of a task that should have gone on.
+fn died(ended: Result<&'static str, JoinError>) -> ServeError {
+    match ended {
+        Ok(name) => ServeError::Died(name.to_owned()),
+        Err(error) => ServeError::Died(format!("a task ({error})")),
+    }
+}
+
+/// The signals that end the process.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// The name of the next one.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Strategy `list`: every user, every key and every key's last use, asked for one by one.
+//!
+//! Always exact, at `ListUsers` pages + one call a user + one call a key.
+
+use std::{collections::HashSet, sync::Arc};
+
+use chrono::{DateTime, Utc};
+use futures_util::{StreamExt, stream};
+use tokio::time::Instant;
+
+use super::{
+    client::{Api, Page},
+    failure::CallError,
+};
+use crate::{
+    inventory::{Account, Inventory, Listing, RootKeys, User},
+    key::{KeyName, LastUse},
+};
+
+/// Reads the whole account. Fails only if not even the first page of users can be had.
+pub(super) async fn collect(
+    api: &Api,
+    account: Account,
+    now: DateTime<Utc>,
+    deadline: Instant,
+) -> Result<Inventory, CallError> {
+    let mut reads = std::pin::pin!(
+        user_names(api, deadline)
+            .map(async |name| match name {
+                Ok(name) => Ok(read_user(api, &name, deadline).await),
+                Err(error) => Err(error),
+            })
+            .buffer_unordered(api.max_concurrency())
+    );
+    let mut users = Vec::new();
+    let mut user_count = 0;
+    let mut broken_off = None;
+    while let Some(read) = reads.next().await {
+        match read {
+            Ok(Some(user)) => {
+                user_count += 1;
+                users.push(user);
+            }
+            Ok(None) => {}
+            Err(error) => broken_off = Some(error),
+        }
+    }
+    let listing = match broken_off {
+        None => Listing::Complete,
+        Some(error) if users.is_empty() => return Err(error),
+        Some(error) => {
+            tracing::debug!(%error, "the listing of users broke off");
+            Listing::Truncated(error.reason)
+        }
+    };
+    users.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(Inventory {
+        account,
+        users,
+        user_count,
+        root: root_keys(api, deadline).await,
+        data_time: now,
+        listing,
+    })
+}
+
+/// The root user's keys as the account summary tells them; unknown if it may not be read.
+async fn root_keys(api: &Api, deadline: Instant) -> RootKeys {
+    let present = api
+        .root_keys_present(deadline)
+        .await
+        .unwrap_or_else(|error| {
+            tracing::debug!(%error, "whether the root user has access keys is unknown");
+            None
+        });
+    RootKeys {
+        active: None,
+        present,
+    }
+}
+
+/// The names of all users, page after page, each once: a listing that others change meanwhile may
+/// repeat itself. Ends after the first error.
+fn user_names(
+    api: &Api,
+    deadline: Instant,
+) -> impl futures_util::Stream<Item = Result<Arc<str>, CallError>> {
+    enum Next {
+        Page(Option<String>),
+        End,
+    }
+    let mut seen = HashSet::new();
+    stream::unfold(Next::Page(None), move |next| async move {
+        let Next::Page(marker) = next else {
+            return None;
+        };
+        Some(match api.users(marker, deadline).await {
+            Ok(Page { items, next }) => (
+                items.into_iter().map(Ok).collect(),
+                next.map_or(Next::End, |marker| Next::Page(Some(marker))),
+            ),
+            Err(error) => (vec![Err(error)], Next::End),
+        })
+    })
+    .flat_map(stream::iter)
+    .filter(move |name| {
+        let new = match name {
+            Ok(name) => seen.insert(Arc::clone(name)),
+            Err(_) => true,
+        };
+        std::future::ready(new)
+    })
+}
+
+/// A user with all keys and their last use; `None` if the user is gone by now, which is no failure.
+async fn read_user(api: &Api, name: &Arc<str>, deadline: Instant) -> Option<User> {
+    let mut user = read_keys(api, name, deadline).await?;
+    for key in &mut user.keys {
+        key.last_use = last_use(api, &key.name, deadline).await;
+    }
+    Some(user)
+}
+
+/// A user with all keys, their last use unknown; `None` if the user is gone by now.
+pub(super) async fn read_keys(api: &Api, name: &Arc<str>, deadline: Instant) -> Option<User> {
+    let mut keys = Vec::new();
+    let mut marker = None;
+    loop {
+        match api.access_keys(name, marker, deadline).await {
+            Ok(Page { items, next }) => {
+                keys.extend(items);
+                if next.is_none() {
+                    return Some(User::read(Arc::clone(name), keys));
+                }
+                marker = next;
+            }
+            Err(error) if error.is_no_such_entity() => return None,
+            Err(error) => {
+                tracing::debug!(user = &**name, %error, "a user could not be read");
+                return Some(User::unread(Arc::clone(name), keys, error.reason));
+            }
+        }
+    }
+}
+
+/// When the key was last used. A refusal leaves that unknown, which is never taken for unused.
+pub(super) async fn last_use(api: &Api, key: &KeyName, deadline: Instant) -> LastUse {
+    let KeyName::Id(id) = key else {
+        return LastUse::Unknown;
+    };
+    api.last_use(id, deadline).await.unwrap_or_else(|error| {
+        tracing::debug!(access_key_id = &**id, %error, "the last use of a key is unknown");
+        LastUse::Unknown
+    })
+}

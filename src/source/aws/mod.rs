@@ -1,0 +1,257 @@
+//! AWS itself: IAM and STS through the SDK, with read permissions only.
+
+mod auto;
+mod client;
+mod credential_report;
+mod failure;
+mod list;
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use tokio::time::Instant;
+
+use self::{
+    auto::{Dated, Memory, Watch},
+    client::Api,
+    failure::CallError,
+};
+pub use self::{client::Settings, credential_report::Patience};
+use super::{Outcome, SourceError, UsageError, report};
+use crate::{
+    counts::{Operation, RequestCounts},
+    inventory::{Account, Inventory, User},
+    key::ArnOwner,
+    policy::Policy,
+    reason::Reason,
+    source::report::Row,
+};
+
+/// How long an alias is believed. Aliases hardly ever change, and a warm refresh should cost little.
+const ALIAS_LIFETIME: TimeDelta = TimeDelta::hours(1);
+
+/// The oldest credential report that `auto` believes. AWS makes a new one every four hours, so this
+/// much is a sign that something is wrong.
+const OLDEST_REPORT: TimeDelta = TimeDelta::hours(24);
+
+/// How AWS is read.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "AWS")]
+pub struct Args {
+    /// How keys are read: auto (the credential report, and live reads of every user with an old
+    /// key), list (live reads of every user), or report (the credential report only: up to 4 hours
+    /// old, without key ids)
+    #[arg(long = "aws.strategy", env = "IAM_KEY_EXPORTER_AWS_STRATEGY", value_name = "STRATEGY",
+        default_value = "auto", value_parser = crate::cli::one_of(&Strategy::ALL))]
+    pub strategy: Strategy,
+
+    /// Profile of the shared AWS config files to use [default: the SDK's default chain]
+    #[arg(long = "aws.profile", env = "IAM_KEY_EXPORTER_AWS_PROFILE", value_name = "NAME")]
+    pub profile: Option<String>,
+
+    /// Calls to AWS under way at once
+    #[arg(long = "aws.max-concurrency", env = "IAM_KEY_EXPORTER_AWS_MAX_CONCURRENCY", value_name = "N",
+        default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub max_concurrency: u16,
+}
+
+/// How the keys of an account are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Strategy {
+    /// The credential report, and live reads of every user with an old or changed key.
+    #[default]
+    Auto,
+    /// Live reads of every user.
+    List,
+    /// The credential report only.
+    Report,
+}
+
+impl Strategy {
+    /// Every strategy, with its name as a setting.
+    pub const ALL: [(&'static str, Self); 3] = [
+        ("auto", Self::Auto),
+        ("list", Self::List),
+        ("report", Self::Report),
+    ];
+}
+
+/// One account of AWS, read again and again.
+#[derive(Debug)]
+pub struct Aws {
+    settings: Settings,
+    strategy: Strategy,
+    patience: Patience,
+    counts: Arc<RequestCounts>,
+    /// The SDK's clients; made anew after the credentials failed, since a profile's session token
+    /// is read only once.
+    api: Option<Api>,
+    /// Whose credentials they were the last time.
+    owner: Option<ArnOwner>,
+    alias: Option<(DateTime<Utc>, Option<Arc<str>>)>,
+    watch: Watch,
+    memory: Memory,
+    /// Whether `auto` had to do as `list` does the last time.
+    lists_instead: bool,
+}
+
+impl Aws {
+    /// An account that wasn't read yet.
+    pub fn new(
+        args: Args,
+        policy: Arc<Policy>,
+        refresh_interval: Duration,
+        counts: Arc<RequestCounts>,
+    ) -> Result<Self, UsageError> {
+        let Args {
+            strategy,
+            profile,
+            max_concurrency,
+        } = args;
+        let settings = Settings {
+            profile,
+            max_concurrency: max_concurrency.into(),
+            ca_bundle: client::ca_bundle(std::env::var_os("AWS_CA_BUNDLE"))?,
+        };
+        let interval = TimeDelta::from_std(refresh_interval).unwrap_or(TimeDelta::MAX / 4);
+        let watch = Watch::new(policy, interval);
+        Ok(Self {
+            memory: Memory::new(watch.clone()),
+            watch,
+            lists_instead: false,
+            settings,
+            strategy,
+            patience: Patience::default(),
+            counts,
+            api: None,
+            owner: None,
+            alias: None,
+        })
+    }
+
+    /// Reads the account once.
+    pub async fn collect(&mut self, now: DateTime<Utc>, deadline: Instant) -> Outcome {
+        let start = Instant::now();
+        let api = match self.api.take() {
+            Some(api) => api,
+            None => Api::connect(&self.settings, Arc::clone(&self.counts)).await,
+        };
+        let result = self.read(&api, now, deadline).await;
+        let reasons = match &result {
+            Ok(inventory) => inventory.reasons(),
+            Err(error) => vec![error.reason],
+        };
+        if !reasons.iter().any(|reason| matches!(reason, Reason::Credentials | Reason::ExpiredToken)) {
+            self.api = Some(api);
+        }
+        Outcome {
+            account: self.owner.as_ref().map(|owner| owner.account),
+            result: result.map_err(SourceError::from),
+            duration: start.elapsed(),
+        }
+    }
+
+    async fn read(&mut self, api: &Api, now: DateTime<Utc>, deadline: Instant) -> Result<Inventory, CallError> {
+        let owner = api.caller(deadline).await?;
+        self.meet(owner.clone());
+        let account = Account {
+            id: owner.account,
+            partition: owner.partition,
+            name: None,
+            alias: self.alias(api, now, deadline).await,
+        };
+        match self.strategy {
+            Strategy::List => list::collect(api, account, now, deadline).await,
+            Strategy::Report => {
+                let report = self.report(api, deadline).await?;
+                Ok(from_report(account, &report, now))
+            }
+            Strategy::Auto => match self.report(api, deadline).await {
+                Ok(dated) if now - dated.generated <= OLDEST_REPORT => {
+                    if std::mem::take(&mut self.lists_instead) {
+                        tracing::info!("the credential report can be used again");
+                    }
+                    Ok(auto::collect(api, account, &dated, &mut self.memory, now, deadline).await)
+                }
+                Ok(dated) => {
+                    let generated = dated.generated.to_rfc3339_opts(SecondsFormat::Secs, true);
+                    self.say_lists_instead(&format!("it is of {generated}, older than 24 h"));
+                    list::collect(api, account, now, deadline).await
+                }
+                // With these, listing would fail as well, and slowly.
+                Err(error)
+                    if matches!(
+                        error.reason,
+                        Reason::Credentials | Reason::ExpiredToken | Reason::Network | Reason::Tls
+                    ) =>
+                {
+                    Err(error)
+                }
+                Err(error) => {
+                    self.say_lists_instead(&error.to_string());
+                    list::collect(api, account, now, deadline).await
+                }
+            },
+        }
+    }
+
+    /// The newest credential report, parsed.
+    async fn report(&self, api: &Api, deadline: Instant) -> Result<Dated, CallError> {
+        let fetched = credential_report::fetch(api, self.patience, deadline).await?;
+        let report = report::parse(&fetched.csv).map_err(|error| {
+            CallError::malformed(Operation::GetCredentialReport, error.to_string())
+        })?;
+        Ok(Dated {
+            report,
+            generated: fetched.generated,
+        })
+    }
+
+    /// Says, once, that users are listed one by one because the report can't be used.
+    fn say_lists_instead(&mut self, why: &str) {
+        if !std::mem::replace(&mut self.lists_instead, true) {
+            tracing::warn!("every user is listed, since the credential report can't be used: {why}");
+        }
+    }
+
+    /// Forgets what was known of another account if the credentials now belong to a new one.
+    fn meet(&mut self, owner: ArnOwner) {
+        if let Some(before) = &self.owner
+            && before.account != owner.account
+        {
+            tracing::warn!(before = %before.account, now = %owner.account,
+                "the credentials belong to another account now");
+            self.alias = None;
+            self.memory = Memory::new(self.watch.clone());
+        }
+        self.owner = Some(owner);
+    }
+
+    /// The account's alias; none if it may not be read.
+    async fn alias(&mut self, api: &Api, now: DateTime<Utc>, deadline: Instant) -> Option<Arc<str>> {
+        match &self.alias {
+            Some((read, alias)) if now - *read < ALIAS_LIFETIME => alias.clone(),
+            _ => {
+                let alias = api.alias(deadline).await.unwrap_or_else(|error| {
+                    tracing::debug!(%error, "the account's alias is unknown");
+                    None
+                });
+                self.alias = Some((now, alias.clone()));
+                alias
+            }
+        }
+    }
+}
+
+/// The account as the report alone tells it.
+fn from_report(account: Account, dated: &Dated, now: DateTime<Utc>) -> Inventory {
+    let users: Vec<User> = dated.report.rows.iter().map(Row::to_user).collect();
+    Inventory {
+        account,
+        user_count: users.len(),
+        users,
+        root: dated.report.root,
+        data_time: now.min(dated.generated),
+        listing: dated.report.listing,
+    }
+}
