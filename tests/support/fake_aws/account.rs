@@ -99,7 +99,7 @@ pub struct Account {
     pub root: Root,
     /// The fake's clock. It ages the credential report and stands still until it is set.
     pub now: DateTime<Utc>,
-    /// How ListUsers, ListAccessKeys and ListUserTags cut their pages.
+    /// How long the pages of listings are.
     pub page_style: PageStyle,
     /// The credential report, and how it behaves.
     pub report: Report,

@@ -21,9 +21,9 @@ pub enum Action {
     Close,
     /// The head of the proper answer, with its full length, then half of the body, then the end of the connection.
     HalfBody,
-    /// 200 with a whole body that is half of the proper answer's XML.
+    /// 200 with a whole body that is half of the proper answer's XML. The SDK takes it for a shorter answer.
     TruncatedXml,
-    /// 200 with something that only looks like XML.
+    /// 200 with the right root, but a tag inside that isn't closed. The SDK takes it for an empty answer.
     BadXml,
     /// 200 with a web page, as from a captive portal or a proxy.
     Html,

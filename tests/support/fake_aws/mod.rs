@@ -154,6 +154,20 @@ impl FakeAws {
         self.address
     }
 
+    /// The environment in which a program of the SDK finds this endpoint, credentials that it accepts, and nothing of
+    /// the machine's own configuration.
+    pub fn environment(&self) -> [(&'static str, String); 7] {
+        [
+            ("AWS_ENDPOINT_URL", self.endpoint()),
+            ("AWS_ACCESS_KEY_ID", "AKIAFAKE".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "fake-secret".to_owned()),
+            ("AWS_REGION", "us-east-1".to_owned()),
+            ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+            ("AWS_CONFIG_FILE", "/dev/null".to_owned()),
+            ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null".to_owned()),
+        ]
+    }
+
     /// The account, to be read and changed. Don't hold it across an await: no request is answered meanwhile.
     pub fn account(&self) -> MutexGuard<'_, Account> {
         self.shared.account()

@@ -4,6 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http_body_util::BodyExt as _;
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
@@ -26,17 +27,15 @@ use super::wire::{ErrorCode, Failure, Form, document};
 pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     loop {
-        let stream = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                // Out of descriptors, or a peer that hung up early: neither ends the service, and a pause keeps the
-                // former from spinning.
-                Err(_) => {
-                    tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-                    continue;
-                }
-            },
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
             Some(_) = connections.join_next() => continue,
+        };
+        let Ok((stream, _)) = accepted else {
+            // Out of descriptors, or a peer that hung up early: neither ends the service, and a pause keeps the former
+            // from spinning.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            continue;
         };
         // Small answers must not wait for Nagle: a bench would measure that.
         let _ = stream.set_nodelay(true);
@@ -107,7 +106,7 @@ async fn answer(
         Some(Action::HalfBody) => proper().map(AnswerBody::cut_in_half),
         Some(Action::TruncatedXml) => halve(proper()),
         Some(Action::BadXml) => {
-            let text = format!("<{0}Response><{0}Result></{0}Response>&", operation.name());
+            let text = format!("<{0}Response><{0}Result></{0}Response>\n", operation.name());
             xml(StatusCode::OK, text)
         }
         Some(Action::Html) => respond(
@@ -144,15 +143,19 @@ fn failed(failure: &Failure, service: Service) -> Response<AnswerBody> {
 }
 
 fn xml(status: StatusCode, document: String) -> Response<AnswerBody> {
-    respond(status, "text/xml", document.into())
+    let mut response = respond(status, "text/xml", document.into());
+    response
+        .headers_mut()
+        .insert("x-amzn-requestid", HeaderValue::from_static(REQUEST_ID));
+    response
 }
 
 fn respond(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<AnswerBody> {
     let mut response = Response::new(AnswerBody::whole(body));
     *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert("x-amzn-requestid", HeaderValue::from_static(REQUEST_ID));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
