@@ -1,0 +1,3 @@
+//! What several integration tests and benches share.
+
+pub mod fake_aws;
