@@ -61,22 +61,33 @@ impl From<Exit> for process::ExitCode {
         Exit status: 0 after SIGTERM or SIGINT, 64 usage or configuration, 70 internal error."
 )]
 pub struct Cli {
+    /// Which source to read.
     #[command(flatten)]
     pub source: source::Args,
+    /// The thresholds.
     #[command(flatten)]
     pub policy: PolicyArgs,
+    /// When to refresh.
     #[command(flatten)]
     pub refresh: refresh::Args,
+    /// What the metrics show.
     #[command(flatten)]
     pub metrics: MetricsArgs,
+    /// Where to serve.
     #[command(flatten)]
     pub web: web::Args,
+    /// What is logged.
     #[command(flatten)]
     pub log: logging::Args,
 }
 
 /// The version and the revision it was built from.
-pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (revision ", env!("IAM_KEY_EXPORTER_REVISION"), ")");
+pub const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (revision ",
+    env!("IAM_KEY_EXPORTER_REVISION"),
+    ")"
+);
 
 /// The thresholds.
 #[derive(Debug, Clone, Copy, clap::Args)]
@@ -144,7 +155,9 @@ pub struct MetricsArgs {
 }
 
 /// A parser for a closed set of named values, which `--help` and errors list.
-pub fn one_of<T, const N: usize>(values: &'static [(&'static str, T); N]) -> impl TypedValueParser<Value = T> + Clone
+pub fn one_of<T, const N: usize>(
+    values: &'static [(&'static str, T); N],
+) -> impl TypedValueParser<Value = T>
 where
     T: Copy + Send + Sync + 'static,
 {

@@ -12,11 +12,17 @@
 //! [`snapshot::Snapshot`] and every reader computes ages and verdicts from it with one `now`, taken
 //! at its own edge. [`serve`] is the only place that spawns long-lived tasks.
 
+pub mod cli;
+pub mod clock;
 pub mod counts;
 pub mod inventory;
 pub mod key;
+pub mod logging;
+pub mod metrics;
 pub mod policy;
 pub mod reason;
+pub mod refresh;
 pub mod rotation;
 pub mod snapshot;
 pub mod source;
+pub mod web;

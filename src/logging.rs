@@ -63,5 +63,7 @@ pub fn start(args: Args) {
             .with_writer(std::io::stderr)
             .boxed(),
     };
-    tracing_subscriber::registry().with(lines.with_filter(filter)).init();
+    tracing_subscriber::registry()
+        .with(lines.with_filter(filter))
+        .init();
 }

@@ -13,7 +13,11 @@ fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Fine };
+            let exit = if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Fine
+            };
             // Nothing can be done about a standard stream that is gone.
             let _ = error.print();
             return exit.into();

@@ -57,7 +57,10 @@ fn at_least(text: &str, least: Duration) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text)
         .map_err(|error| format!("{error}; give a number with a unit, e.g. 30s, 5m or 1h30m"))?;
     if duration < least {
-        return Err(format!("at least {} is needed", humantime::format_duration(least)));
+        return Err(format!(
+            "at least {} is needed",
+            humantime::format_duration(least)
+        ));
     }
     if duration > MOST {
         return Err("more than a year".into());
@@ -126,7 +129,8 @@ impl Refresher {
         let deadline = Instant::now() + self.args.timeout;
         let outcomes = self.source.collect(now, deadline).await;
         for outcome in &outcomes {
-            self.counts.count(outcome.account, &reasons(&outcome.result));
+            self.counts
+                .count(outcome.account, &reasons(&outcome.result));
             self.say(outcome);
         }
         let next = next_snapshot(&self.snapshot.borrow(), outcomes, self.clock);
@@ -139,7 +143,9 @@ impl Refresher {
     /// at INFO, all else at DEBUG.
     fn say(&mut self, outcome: &Outcome) {
         let failures = reasons(&outcome.result);
-        let account = outcome.account.map_or("unknown".into(), |id| id.to_string());
+        let account = outcome
+            .account
+            .map_or("unknown".into(), |id| id.to_string());
         let seconds = outcome.duration.as_secs_f64();
         let news = self.said.insert(outcome.account, failures.clone()).as_ref() != Some(&failures);
         if outcome.account.is_some() {
@@ -147,18 +153,44 @@ impl Refresher {
         }
         match &outcome.result {
             Err(error) if news => tracing::warn!(
-                account, reason = %error.reason, "refresh failed, the last good data is kept: {error}"
+                account, reason = %error.reason, "refresh failed: {error}"
             ),
-            Err(error) => tracing::debug!(account, reason = %error.reason, "refresh failed again: {error}"),
+            Err(error) => {
+                tracing::debug!(account, reason = %error.reason, "refresh failed again: {error}"
+                );
+            }
             Ok(found) => {
                 let (users, unread) = (found.user_count, found.unread_users());
-                let keys = found.users.iter().map(|user| user.keys.len()).sum::<usize>();
-                let reasons = failures.iter().map(|reason| reason.as_str()).collect::<Vec<_>>().join(",");
+                let keys = found
+                    .users
+                    .iter()
+                    .map(|user| user.keys.len())
+                    .sum::<usize>();
+                let reasons = failures
+                    .iter()
+                    .map(|reason| reason.as_str())
+                    .collect::<Vec<_>>()
+                    .join(",");
                 if !failures.is_empty() && news {
-                    tracing::warn!(account, users, keys, unread, reasons, seconds,
-                        "refresh was incomplete, the last known keys of unread users are kept");
+                    tracing::warn!(
+                        account,
+                        users,
+                        keys,
+                        unread,
+                        reasons,
+                        seconds,
+                        "refresh was incomplete; unread users keep their last known keys"
+                    );
                 } else if !failures.is_empty() {
-                    tracing::debug!(account, users, keys, unread, reasons, seconds, "refresh was incomplete again");
+                    tracing::debug!(
+                        account,
+                        users,
+                        keys,
+                        unread,
+                        reasons,
+                        seconds,
+                        "refresh was incomplete again"
+                    );
                 } else if news {
                     tracing::info!(account, users, keys, seconds, "account read completely");
                 } else {

@@ -1,6 +1,7 @@
 //! Where the truth comes from: AWS itself, a credential report in a file, or the demo.
 
 pub mod aws;
+pub mod report;
 
 use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
@@ -75,7 +76,8 @@ impl Args {
         match (&self.source, self.as_of) {
             (_, None) => Ok(Clock::System),
             (Choice::Aws, Some(_)) => Err(UsageError(
-                "--as-of is for --source=report:PATH and --source=demo: AWS tells the present only".into(),
+                "--as-of is for --source=report:PATH and --source=demo: AWS tells the present only"
+                    .into(),
             )),
             (_, Some(instant)) => Ok(Clock::Fixed(instant)),
         }
@@ -112,10 +114,24 @@ pub enum Source {
 
 impl Source {
     /// The source that the arguments choose. Nothing is read yet.
-    pub fn new(args: Args, policy: &Arc<Policy>, refresh_interval: Duration, counts: Arc<RequestCounts>) -> Result<Self, UsageError> {
-        let Args { source, as_of: _, aws } = args;
+    pub fn new(
+        args: Args,
+        policy: &Arc<Policy>,
+        refresh_interval: Duration,
+        counts: Arc<RequestCounts>,
+    ) -> Result<Self, UsageError> {
+        let Args {
+            source,
+            as_of: _,
+            aws,
+        } = args;
         Ok(match source {
-            Choice::Aws => Self::Aws(Box::new(aws::Aws::new(aws, Arc::clone(policy), refresh_interval, counts)?)),
+            Choice::Aws => Self::Aws(Box::new(aws::Aws::new(
+                aws,
+                Arc::clone(policy),
+                refresh_interval,
+                counts,
+            )?)),
             Choice::Report(_) | Choice::Demo => unreachable!("merged soon"),
         })
     }

@@ -38,7 +38,7 @@ pub(super) async fn collect(
     let Dated { report, generated } = dated;
     memory.keep_only(&report.rows);
 
-    let mut listings = stream::iter(memory.to_list(&report.rows, *generated, now))
+    let mut listings = stream::iter(memory.stale(&report.rows, *generated, now))
         .map(async |row| (row, list::read_keys(api, &row.user, deadline).await))
         .buffer_unordered(api.max_concurrency());
     let mut listed = Vec::new();
@@ -49,7 +49,7 @@ pub(super) async fn collect(
         memory.learn(row, listing, *generated);
     }
 
-    let mut answers = stream::iter(memory.to_ask(&report.rows, *generated, now))
+    let mut answers = stream::iter(memory.ask(&report.rows, *generated, now))
         .map(async |(user, key)| {
             let last_use = list::last_use(api, &key, deadline).await;
             (user, key, last_use)

@@ -13,12 +13,19 @@ use aws_smithy_http_client::{
     tls::{self, TlsContext, TrustStore},
 };
 use aws_smithy_runtime::client::retries::{RetryPartition, TokenBucket};
-use aws_smithy_runtime_api::client::{
-    http::SharedHttpClient,
-    interceptors::{Intercept, context::FinalizerInterceptorContextRef, dyn_dispatch_hint},
-    orchestrator::{HttpResponse, Metadata},
-    result::SdkError,
-    runtime_components::RuntimeComponents,
+use aws_smithy_runtime_api::{
+    box_error::BoxError,
+    client::{
+        http::SharedHttpClient,
+        interceptors::{
+            Intercept,
+            context::{AfterDeserializationInterceptorContextRef, FinalizerInterceptorContextRef},
+            dyn_dispatch_hint,
+        },
+        orchestrator::{HttpResponse, Metadata},
+        result::SdkError,
+        runtime_components::RuntimeComponents,
+    },
 };
 use aws_smithy_types::{
     config_bag::ConfigBag, error::metadata::ProvideErrorMetadata, retry::RetryConfig,
@@ -26,6 +33,7 @@ use aws_smithy_types::{
 };
 use aws_types::region::Region;
 use chrono::{DateTime, Utc};
+use quick_xml::events::Event;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use tokio::{sync::Semaphore, time::Instant};
 
@@ -114,10 +122,12 @@ impl Api {
         let partition = retry_partition();
         let iam = aws_sdk_iam::config::Builder::from(&config)
             .retry_partition(partition.clone())
+            .interceptor(RequireWholeDocuments)
             .interceptor(CountAttempts(counts.clone()))
             .build();
         let sts = aws_sdk_sts::config::Builder::from(&config)
             .retry_partition(partition)
+            .interceptor(RequireWholeDocuments)
             .interceptor(CountAttempts(counts))
             .build();
         Self {
@@ -408,6 +418,57 @@ fn retry_partition() -> RetryPartition {
         .build()
 }
 
+/// Refuses answers that are not whole. The SDK's XML reader takes a document that was cut short for
+/// the end of it, so half a list of users would pass for the list of users.
+#[derive(Debug)]
+struct RequireWholeDocuments;
+
+#[dyn_dispatch_hint]
+impl Intercept for RequireWholeDocuments {
+    fn name(&self) -> &'static str {
+        "RequireWholeDocuments"
+    }
+
+    fn read_after_deserialization(
+        &self,
+        context: &AfterDeserializationInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        _config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let response = context.response();
+        if !response.status().is_success() {
+            return Ok(());
+        }
+        let body = response.body().bytes().unwrap_or_default();
+        if is_whole(body) {
+            Ok(())
+        } else {
+            Err("the answer's XML is cut short or ill-formed".into())
+        }
+    }
+}
+
+/// Whether the text is one XML element, opened, closed, and well-formed in between.
+fn is_whole(document: &[u8]) -> bool {
+    let mut reader = quick_xml::Reader::from_reader(document);
+    let mut depth = 0_u32;
+    let mut roots = 0_u32;
+    loop {
+        match reader.read_event() {
+            Ok(Event::Start(_)) => {
+                roots += u32::from(depth == 0);
+                depth += 1;
+            }
+            // The reader itself refuses an end without its start.
+            Ok(Event::End(_)) => depth -= 1,
+            Ok(Event::Empty(_)) => roots += u32::from(depth == 0),
+            Ok(Event::Eof) => return depth == 0 && roots == 1,
+            Ok(_) => {}
+            Err(_) => return false,
+        }
+    }
+}
+
 /// Counts each attempt of each call, and why it failed.
 #[derive(Debug)]
 struct CountAttempts(Arc<RequestCounts>);
@@ -423,7 +484,7 @@ impl Intercept for CountAttempts {
         context: &FinalizerInterceptorContextRef<'_>,
         _components: &RuntimeComponents,
         config: &mut ConfigBag,
-    ) -> Result<(), aws_smithy_runtime_api::box_error::BoxError> {
+    ) -> Result<(), BoxError> {
         let operation = config
             .load::<Metadata>()
             .and_then(|metadata| Operation::from_name(metadata.name()));

@@ -79,11 +79,18 @@ async fn look(api: &Api, deadline: Instant) -> Result<Look, CallError> {
         Ok(Generation::Complete) => {}
         // There may be a report that somebody else asked for: asking may be limited or denied where
         // fetching isn't.
-        Err(error) if matches!(error.reason, Reason::ReportUnavailable | Reason::AccessDenied) => {
+        Err(error)
+            if matches!(
+                error.reason,
+                Reason::ReportUnavailable | Reason::AccessDenied
+            ) =>
+        {
             return match api.report(deadline).await {
                 Ok(report) => Ok(Look::Fetched(report)),
                 Err(_) if error.reason == Reason::AccessDenied => Err(error),
-                Err(other) if other.reason == Reason::ReportUnavailable => Ok(Look::Wait(error.message)),
+                Err(other) if other.reason == Reason::ReportUnavailable => {
+                    Ok(Look::Wait(error.message))
+                }
                 Err(other) => Err(other),
             };
         }
@@ -104,16 +111,18 @@ async fn last_resort(
     waited_for: &str,
     patience: Patience,
 ) -> Result<FetchedReport, CallError> {
-    api.report(deadline).await.map_err(|error| match error.reason {
-        Reason::ReportUnavailable => CallError {
-            operation: Operation::GetCredentialReport,
-            reason: Reason::ReportUnavailable,
-            code: error.code,
-            message: format!(
-                "no credential report after {} s ({waited_for})",
-                patience.total.as_secs()
-            ),
-        },
-        _ => error,
-    })
+    api.report(deadline)
+        .await
+        .map_err(|error| match error.reason {
+            Reason::ReportUnavailable => CallError {
+                operation: Operation::GetCredentialReport,
+                reason: Reason::ReportUnavailable,
+                code: error.code,
+                message: format!(
+                    "no credential report after {} s ({waited_for})",
+                    patience.total.as_secs()
+                ),
+            },
+            _ => error,
+        })
 }

@@ -46,7 +46,11 @@ pub struct Args {
     pub strategy: Strategy,
 
     /// Profile of the shared AWS config files to use [default: the SDK's default chain]
-    #[arg(long = "aws.profile", env = "IAM_KEY_EXPORTER_AWS_PROFILE", value_name = "NAME")]
+    #[arg(
+        long = "aws.profile",
+        env = "IAM_KEY_EXPORTER_AWS_PROFILE",
+        value_name = "NAME"
+    )]
     pub profile: Option<String>,
 
     /// Calls to AWS under way at once
@@ -141,7 +145,10 @@ impl Aws {
             Ok(inventory) => inventory.reasons(),
             Err(error) => vec![error.reason],
         };
-        if !reasons.iter().any(|reason| matches!(reason, Reason::Credentials | Reason::ExpiredToken)) {
+        if !reasons
+            .iter()
+            .any(|reason| matches!(reason, Reason::Credentials | Reason::ExpiredToken))
+        {
             self.api = Some(api);
         }
         Outcome {
@@ -151,7 +158,12 @@ impl Aws {
         }
     }
 
-    async fn read(&mut self, api: &Api, now: DateTime<Utc>, deadline: Instant) -> Result<Inventory, CallError> {
+    async fn read(
+        &mut self,
+        api: &Api,
+        now: DateTime<Utc>,
+        deadline: Instant,
+    ) -> Result<Inventory, CallError> {
         let owner = api.caller(deadline).await?;
         self.meet(owner.clone());
         let account = Account {
@@ -161,7 +173,7 @@ impl Aws {
             alias: self.alias(api, now, deadline).await,
         };
         match self.strategy {
-            Strategy::List => list::collect(api, account, now, deadline).await,
+            Strategy::List => Box::pin(list::collect(api, account, now, deadline)).await,
             Strategy::Report => {
                 let report = self.report(api, deadline).await?;
                 Ok(from_report(account, &report, now))
@@ -176,7 +188,7 @@ impl Aws {
                 Ok(dated) => {
                     let generated = dated.generated.to_rfc3339_opts(SecondsFormat::Secs, true);
                     self.say_lists_instead(&format!("it is of {generated}, older than 24 h"));
-                    list::collect(api, account, now, deadline).await
+                    Box::pin(list::collect(api, account, now, deadline)).await
                 }
                 // With these, listing would fail as well, and slowly.
                 Err(error)
@@ -189,7 +201,7 @@ impl Aws {
                 }
                 Err(error) => {
                     self.say_lists_instead(&error.to_string());
-                    list::collect(api, account, now, deadline).await
+                    Box::pin(list::collect(api, account, now, deadline)).await
                 }
             },
         }
@@ -210,7 +222,9 @@ impl Aws {
     /// Says, once, that users are listed one by one because the report can't be used.
     fn say_lists_instead(&mut self, why: &str) {
         if !std::mem::replace(&mut self.lists_instead, true) {
-            tracing::warn!("every user is listed, since the credential report can't be used: {why}");
+            tracing::warn!(
+                "every user is listed, since the credential report can't be used: {why}"
+            );
         }
     }
 
@@ -228,7 +242,12 @@ impl Aws {
     }
 
     /// The account's alias; none if it may not be read.
-    async fn alias(&mut self, api: &Api, now: DateTime<Utc>, deadline: Instant) -> Option<Arc<str>> {
+    async fn alias(
+        &mut self,
+        api: &Api,
+        now: DateTime<Utc>,
+        deadline: Instant,
+    ) -> Option<Arc<str>> {
         match &self.alias {
             Some((read, alias)) if now - *read < ALIAS_LIFETIME => alias.clone(),
             _ => {

@@ -92,7 +92,7 @@ impl Memory {
     }
 
     /// The rows whose users have to be read live.
-    pub(crate) fn to_list<'a>(
+    pub(crate) fn stale<'a>(
         &self,
         rows: &'a [Row],
         generated: DateTime<Utc>,
@@ -104,8 +104,13 @@ impl Memory {
                 matches!(known.last, LastListing::Failed(_))
                     || known.row != row.fingerprint()
                     || (!known.agrees && generated > known.generated)
-                    || known.keys.iter().any(|key| self.watch.is_old(key.created, now))
-                    || row.keys().any(|slot| self.watch.is_old(slot.last_rotated, now))
+                    || known
+                        .keys
+                        .iter()
+                        .any(|key| self.watch.is_old(key.created, now))
+                    || row
+                        .keys()
+                        .any(|slot| self.watch.is_old(slot.last_rotated, now))
             }
         };
         rows.iter().filter(is_stale).collect()
@@ -148,7 +153,7 @@ impl Memory {
 
     /// The keys whose last use has to be asked for: the report can't tell it of those that match no
     /// slot, and tells it too late to act on of those that are due. What it can tell is taken over.
-    pub(crate) fn to_ask(
+    pub(crate) fn ask(
         &mut self,
         rows: &[Row],
         generated: DateTime<Utc>,
@@ -181,7 +186,9 @@ impl Memory {
     /// Takes in the answer to such a question.
     pub(crate) fn learn_last_use(&mut self, user: &str, key: &KeyName, last_use: LastUse) {
         let known = self.users.get_mut(user);
-        if let Some(key) = known.and_then(|known| known.keys.iter_mut().find(|known| known.name == *key)) {
+        if let Some(key) =
+            known.and_then(|known| known.keys.iter_mut().find(|known| known.name == *key))
+        {
             take_later(&mut key.last_use, last_use);
         }
     }
