@@ -1,1 +1,4 @@
 //! iam-key-exporter watches the age of AWS IAM access keys.
+
+pub mod metrics;
+pub mod web;
