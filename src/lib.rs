@@ -23,6 +23,7 @@ pub mod policy;
 pub mod reason;
 pub mod refresh;
 pub mod rotation;
+pub mod serve;
 pub mod snapshot;
 pub mod source;
 pub mod web;

@@ -1,0 +1,3 @@
+//! What Prometheus reads: the only module that knows `prometheus_client`.
+
+pub mod exposition;

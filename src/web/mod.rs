@@ -1,0 +1,91 @@
+//! The HTTP surface: the only module that knows `hyper`.
+//!
+//! [`server::bind`] turns listen addresses into a [`server::Bound`] server, which serves what
+//! [`routes::Routes`] answers until it is told to stop.
+
+pub mod listen;
+pub mod negotiation;
+pub mod routes;
+pub mod server;
+
+use listen::ListenAddress;
+use routes::TelemetryPath;
+
+/// The command line's part about the web.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Address to listen on: `:PORT` for all interfaces over IPv4 and IPv6, `HOST:PORT`, `IPV4:PORT` or
+    /// `[IPV6]:PORT`; give it again, or a list with commas, for more
+    #[arg(
+        long = "web.listen-address",
+        env = "IAM_KEY_EXPORTER_WEB_LISTEN_ADDRESS",
+        value_name = "ADDRESS",
+        default_value = ":10114",
+        value_delimiter = ',',
+        help_heading = "Web"
+    )]
+    pub listen_addresses: Vec<ListenAddress>,
+
+    /// Path that serves the metrics
+    #[arg(
+        long = "web.telemetry-path",
+        env = "IAM_KEY_EXPORTER_WEB_TELEMETRY_PATH",
+        value_name = "PATH",
+        default_value = "/metrics",
+        help_heading = "Web"
+    )]
+    pub telemetry_path: TelemetryPath,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    #[command(name = "test")]
+    struct Cli {
+        #[command(flatten)]
+        web: Args,
+    }
+
+    fn parse(arguments: &[&str]) -> Result<Args, String> {
+        Cli::try_parse_from([&["test"], arguments].concat())
+            .map(|cli| cli.web)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn defaults() {
+        let args = parse(&[]).unwrap();
+        assert_eq!(args.listen_addresses, [":10114".parse().unwrap()]);
+        assert_eq!(args.telemetry_path.as_str(), "/metrics");
+    }
+
+    #[test]
+    fn addresses_may_be_repeated_or_listed() {
+        let args = parse(&[
+            "--web.listen-address=127.0.0.1:1,[::1]:2",
+            "--web.listen-address=localhost:3",
+        ])
+        .unwrap();
+        let addresses: Vec<_> = args
+            .listen_addresses
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(addresses, ["127.0.0.1:1", "[::1]:2", "localhost:3"]);
+    }
+
+    #[test]
+    fn mistakes_are_explained() {
+        let error = parse(&["--web.listen-address=10114"]).unwrap_err();
+        assert!(
+            error.contains("no port; use :PORT for all interfaces"),
+            "{error}"
+        );
+        let error = parse(&["--web.telemetry-path=metrics"]).unwrap_err();
+        assert!(error.contains("must start with a single /"), "{error}");
+    }
+}
