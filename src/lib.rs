@@ -15,6 +15,7 @@
 pub mod counts;
 pub mod inventory;
 pub mod key;
+pub mod metrics;
 pub mod policy;
 pub mod reason;
 pub mod rotation;

@@ -1,0 +1,7 @@
+//! What Prometheus reads: the only module that knows `prometheus_client`.
+
+mod accounts;
+pub mod exporter;
+pub mod keys;
+pub mod process;
+mod tags;
