@@ -1,3 +1,42 @@
 //! What Prometheus reads: the only module that knows `prometheus_client`.
 
+mod accounts;
+pub mod exporter;
 pub mod exposition;
+pub mod keys;
+pub mod process;
+mod tags;
+
+use std::sync::Arc;
+
+use prometheus_client::registry::Registry;
+use tokio::sync::watch;
+
+use self::{
+    exporter::ExporterMetrics, exposition::Exposer, keys::registry, process::ProcessMetrics,
+};
+use crate::{
+    clock::Clock,
+    counts::{RefreshCounts, RequestCounts},
+    snapshot::Snapshot,
+};
+
+/// Everything that is exposed, rendered on demand with one `now` a render.
+pub fn exposer(
+    snapshot: watch::Receiver<Arc<Snapshot>>,
+    clock: Clock,
+    requests: Arc<RequestCounts>,
+    refreshes: Arc<RefreshCounts>,
+) -> Exposer {
+    let mut own = Registry::default();
+    own.register_collector(Box::new(ExporterMetrics {
+        requests,
+        refreshes,
+    }));
+    own.register_collector(Box::new(ProcessMetrics::new()));
+    let own = Arc::new(own);
+    Exposer::new(move || {
+        let snapshot = Arc::clone(&snapshot.borrow());
+        vec![Arc::new(registry(snapshot, clock.now())), Arc::clone(&own)]
+    })
+}

@@ -1,0 +1,272 @@
+//! The keys, users and accounts of one snapshot as metrics, with every age computed at the scrape.
+//!
+//! Families are written one after another, each over all accounts, because a family must stand in
+//! an exposition once and whole. No series is ever stored: labels are borrowed from the snapshot
+//! and written straight to the encoder.
+
+use std::{fmt, sync::Arc};
+
+use chrono::{DateTime, Utc};
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, MetricEncoder},
+    metrics::MetricType,
+    registry::Registry,
+};
+
+use super::{accounts, tags};
+use crate::{
+    inventory::{Inventory, User},
+    key::{AccessKey, LastUse, days, unix_seconds},
+    rotation::{self, Step},
+    snapshot::{KeyIdDisplay, Snapshot},
+};
+
+/// A registry for one scrape: everything that is known from `snapshot`, as it stands at `now`.
+pub fn registry(snapshot: Arc<Snapshot>, now: DateTime<Utc>) -> Registry {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(KeyMetrics { snapshot, now }));
+    registry
+}
+
+/// The `aws_iam_*` families and the exporter's families of each account, of one snapshot at one
+/// instant.
+#[derive(Debug)]
+pub struct KeyMetrics {
+    /// What is known.
+    pub snapshot: Arc<Snapshot>,
+    /// The instant that ages, verdicts and steps are computed for.
+    pub now: DateTime<Utc>,
+}
+
+impl Collector for KeyMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let view = View::of(&self.snapshot, self.now);
+        view.encode_keys(&mut encoder)?;
+        view.encode_users(&mut encoder)?;
+        tags::encode(&self.snapshot, &mut encoder)?;
+        accounts::encode(&self.snapshot, &mut encoder)
+    }
+}
+
+/// Begins a family of gauges. `help` is written as it is, so it is one line and ends in a full stop.
+pub(super) fn gauge<'e>(
+    encoder: &'e mut DescriptorEncoder<'_>,
+    name: &'e str,
+    help: &str,
+) -> Result<MetricEncoder<'e>, fmt::Error> {
+    encoder.encode_descriptor(name, help, None, MetricType::Gauge)
+}
+
+/// The inventories of `snapshot`, with their accounts' ids. An account never read has none, and so
+/// no series but those that say that it is down.
+pub(super) fn inventories(snapshot: &Snapshot) -> impl Iterator<Item = (&str, &Inventory)> {
+    snapshot
+        .accounts
+        .iter()
+        .filter_map(|account| Some((account.id.as_str(), account.inventory.as_deref()?)))
+}
+
+/// A snapshot under one clock.
+struct View<'a> {
+    snapshot: &'a Snapshot,
+    now: DateTime<Utc>,
+    /// The names under which keys are shown, in the order of [`View::each_key`]; `None` where they
+    /// are the keys' own.
+    shown: Option<Vec<String>>,
+}
+
+/// A key and the labels that identify it.
+#[derive(Clone, Copy)]
+struct Row<'a> {
+    account: &'a str,
+    user: &'a str,
+    name: &'a str,
+    key: &'a AccessKey,
+}
+
+impl<'a> Row<'a> {
+    fn labels(&self) -> [(&'static str, &'a str); 4] {
+        [
+            ("account_id", self.account),
+            ("user_name", self.user),
+            ("access_key_id", self.name),
+            ("status", self.key.status.as_str()),
+        ]
+    }
+}
+
+impl<'a> View<'a> {
+    fn of(snapshot: &'a Snapshot, now: DateTime<Utc>) -> Self {
+        let shown = (snapshot.key_ids != KeyIdDisplay::Full).then(|| {
+            inventories(snapshot)
+                .flat_map(|(_, inventory)| &inventory.users)
+                .flat_map(|user| snapshot.key_ids.names(user))
+                .collect()
+        });
+        Self {
+            snapshot,
+            now,
+            shown,
+        }
+    }
+
+    fn each_user(&self, mut visit: impl FnMut(&'a str, &'a User) -> fmt::Result) -> fmt::Result {
+        for (account, inventory) in inventories(self.snapshot) {
+            for user in &inventory.users {
+                visit(account, user)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn each_key(&self, mut visit: impl FnMut(Row<'_>) -> fmt::Result) -> fmt::Result {
+        let mut shown = self.shown.iter().flatten();
+        self.each_user(|account, user| {
+            for key in &user.keys {
+                visit(Row {
+                    account,
+                    user: &user.name,
+                    name: shown.next().map_or(key.name.as_str(), String::as_str),
+                    key,
+                })?;
+            }
+            Ok(())
+        })
+    }
+
+    fn encode_keys(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        self.encode_ages(encoder)?;
+        self.encode_last_uses(encoder)
+    }
+
+    fn encode_ages(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut family = gauge(
+            encoder,
+            "aws_iam_access_key_age_days",
+            "Days since the access key was created, computed at the scrape from IAM's CreateDate; read from a \
+             credential report alone it may be too low, for that dates the last change where there was one.",
+        )?;
+        self.each_key(|row| {
+            family
+                .encode_family(&row.labels())?
+                .encode_gauge(&days(row.key.age(self.now)))
+        })?;
+        let mut family = gauge(
+            encoder,
+            "aws_iam_access_key_created_timestamp_seconds",
+            "When the access key was created, from IAM's CreateDate or, from a credential report alone, its \
+             last_rotated; as of the account's iam_key_exporter_data_timestamp_seconds.",
+        )?;
+        self.each_key(|row| {
+            family
+                .encode_family(&row.labels())?
+                .encode_gauge(&unix_seconds(row.key.created))
+        })?;
+        let mut family = gauge(
+            encoder,
+            "aws_iam_access_key_rotation_due_timestamp_seconds",
+            "When the active access key turns overdue, computed from its creation with the maximum age and boundary \
+             that apply to it.",
+        )?;
+        self.each_key(|row| {
+            if !row.key.is_active() {
+                return Ok(());
+            }
+            let due = self.snapshot.policy.due_instant(row.key.created);
+            family
+                .encode_family(&row.labels())?
+                .encode_gauge(&unix_seconds(due))
+        })
+    }
+
+    fn encode_last_uses(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut family = gauge(
+            encoder,
+            "aws_iam_access_key_last_used_timestamp_seconds",
+            "When the access key last signed a request, as AWS told; up to 4 hours older than the refresh where it \
+             comes from a credential report. Absent where never used or not known.",
+        )?;
+        self.each_key(|row| match &row.key.last_use {
+            LastUse::At(used) => family
+                .encode_family(&row.labels())?
+                .encode_gauge(&unix_seconds(used.time)),
+            LastUse::Never | LastUse::Unknown => Ok(()),
+        })?;
+        let mut family = gauge(
+            encoder,
+            "aws_iam_access_key_never_used",
+            "1 where AWS says that the access key was never used; up to 4 hours older than the refresh where it \
+             comes from a credential report. Absent where used or not known.",
+        )?;
+        self.each_key(|row| match row.key.last_use {
+            LastUse::Never => family.encode_family(&row.labels())?.encode_gauge(&1_u32),
+            LastUse::At(_) | LastUse::Unknown => Ok(()),
+        })?;
+        let mut family = gauge(
+            encoder,
+            "aws_iam_access_key_last_used_info",
+            "The AWS service and region that the access key was last used for, as AWS told, N/A where it did not; up \
+             to 4 hours older than the refresh where it comes from a credential report.",
+        )?;
+        self.each_key(|row| match &row.key.last_use {
+            LastUse::At(used) => family
+                .encode_family(&[
+                    ("account_id", row.account),
+                    ("user_name", row.user),
+                    ("access_key_id", row.name),
+                    ("aws_service", &*used.service),
+                    ("aws_region", &*used.region),
+                ])?
+                .encode_gauge(&1_u32),
+            LastUse::Never | LastUse::Unknown => Ok(()),
+        })
+    }
+
+    fn encode_users(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let policy = &self.snapshot.policy;
+        let mut family = gauge(
+            encoder,
+            "aws_iam_user_access_keys_compliant",
+            "1 if every access key of the user was read and no active one is overdue, 0 if one is, computed at the \
+             scrape; absent without a key or where a failed read leaves it open. Exemptions do not count.",
+        )?;
+        self.each_user(|account, user| match policy.is_compliant(user, self.now) {
+            Some(compliant) => family
+                .encode_family(&[("account_id", account), ("user_name", &*user.name)])?
+                .encode_gauge(&u32::from(compliant)),
+            None => Ok(()),
+        })?;
+        let mut family = gauge(
+            encoder,
+            "aws_iam_user_rotation_step",
+            "1 for the one step that comes next in rotating the user's access keys, computed at the scrape from their \
+             age, status and last use; absent where there is nothing to do.",
+        )?;
+        self.each_user(
+            |account, user| match rotation::step(user, policy, self.now) {
+                Step::None => Ok(()),
+                step => family
+                    .encode_family(&[
+                        ("account_id", account),
+                        ("user_name", &*user.name),
+                        ("step", step.name()),
+                    ])?
+                    .encode_gauge(&1_u32),
+            },
+        )?;
+        let mut family = gauge(
+            encoder,
+            "aws_iam_user_exempt",
+            "1 while an exemption of this exporter's configuration covers the user, judged at the scrape.",
+        )?;
+        self.each_user(|account, user| {
+            if !user.is_exempt(self.now) {
+                return Ok(());
+            }
+            family
+                .encode_family(&[("account_id", account), ("user_name", &*user.name)])?
+                .encode_gauge(&1_u32)
+        })
+    }
+}
