@@ -55,7 +55,7 @@ impl From<Exit> for process::ExitCode {
 #[derive(Debug, Parser)]
 #[command(
     name = "iam-key-exporter",
-    version = VERSION,
+    version = concat!(env!("CARGO_PKG_VERSION"), " (revision ", env!("IAM_KEY_EXPORTER_REVISION"), ")"),
     after_help = "Every flag can be set in the environment: IAM_KEY_EXPORTER_ and the flag's name in \
         capitals, dots and dashes as underscores.\n\n\
         Exit status: 0 after SIGTERM or SIGINT, 64 usage or configuration, 70 internal error."
@@ -80,14 +80,6 @@ pub struct Cli {
     #[command(flatten)]
     pub log: logging::Args,
 }
-
-/// The version and the revision it was built from.
-pub const VERSION: &str = concat!(
-    env!("CARGO_PKG_VERSION"),
-    " (revision ",
-    env!("IAM_KEY_EXPORTER_REVISION"),
-    ")"
-);
 
 /// The thresholds.
 #[derive(Debug, Clone, Copy, clap::Args)]

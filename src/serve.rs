@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use hyper::{Request, Response, body::Incoming};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
@@ -10,9 +9,12 @@ use tokio::{
 };
 
 use crate::{
-    cli::{self, Cli, MetricsArgs},
+    cli::{Cli, MetricsArgs},
     counts::{RefreshCounts, RequestCounts},
-    metrics,
+    metrics::{
+        self,
+        exporter::{REVISION, VERSION},
+    },
     policy::Policy,
     refresh::Refresher,
     snapshot::Snapshot,
@@ -20,7 +22,7 @@ use crate::{
     web::{
         self,
         listen::BindError,
-        routes::{Probe, Readiness, ResponseBody, Routes},
+        routes::{Probe, Readiness, Routes},
         server::{self, Limits},
     },
 };
@@ -58,8 +60,14 @@ pub async fn serve(cli: Cli) -> Result<(), ServeError> {
     let policy = Arc::new(Policy::from(policy));
     let clock = source.clock()?;
     let requests = Arc::new(RequestCounts::default());
-    let refreshes = Arc::new(RefreshCounts::default());
-    let source = Source::new(source, &policy, refresh.interval, Arc::clone(&requests), clock)?;
+    let counts = Arc::new(RefreshCounts::default());
+    let source = Source::new(
+        source,
+        clock,
+        &policy,
+        refresh.interval,
+        Arc::clone(&requests),
+    )?;
     let before = Snapshot::before_first_refresh(policy, access_key_id, refresh.interval);
     let (publish, snapshot) = watch::channel(Arc::new(before));
 
@@ -69,20 +77,20 @@ pub async fn serve(cli: Cli) -> Result<(), ServeError> {
         telemetry_path,
     } = web;
     let bound = server::bind(&listen_addresses, Limits::default()).await?;
-    tracing::info!(version = cli::VERSION, "started");
+    tracing::info!(version = VERSION, revision = REVISION, "started");
     for address in bound.addresses() {
         tracing::info!(%address, "listening");
     }
 
     let (stop, stopped) = watch::channel(());
     let mut tasks = JoinSet::new();
-    let exposer = metrics::exposer(snapshot.clone(), clock, requests, Arc::clone(&refreshes));
+    let exposer = metrics::exposer(snapshot.clone(), clock, requests, Arc::clone(&counts));
     let routes = Routes::new(telemetry_path, exposer, probe(snapshot));
     tasks.spawn(async move {
-        bound.run(move |request| answer(routes.clone(), request), until_dropped(stopped)).await;
+        web::serve(bound, routes, until_dropped(stopped)).await;
         "the web server"
     });
-    let refresher = Refresher::new(source, clock, refresh, refreshes, publish);
+    let refresher = Refresher::new(source, clock, refresh, counts, publish);
     let refreshing = tasks.spawn(async move {
         refresher.run().await;
         "the refresher"
@@ -99,13 +107,6 @@ pub async fn serve(cli: Cli) -> Result<(), ServeError> {
         name = signals.next() => return Err(ServeError::Aborted(name)),
     }
     Ok(())
-}
-
-/// Answers one request.
-async fn answer(routes: Routes, request: Request<Incoming>) -> Response<ResponseBody> {
-    routes
-        .respond(request.method(), request.uri().path(), request.headers())
-        .await
 }
 
 /// Tells whether the snapshot has something true to serve.

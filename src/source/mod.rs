@@ -116,6 +116,7 @@ impl Source {
     /// The source that the arguments choose. Nothing is read yet.
     pub fn new(
         args: Args,
+        clock: Clock,
         policy: &Arc<Policy>,
         refresh_interval: Duration,
         counts: Arc<RequestCounts>,

@@ -8,8 +8,25 @@ pub mod negotiation;
 pub mod routes;
 pub mod server;
 
+use hyper::Request;
+use hyper::body::Incoming;
+
 use listen::ListenAddress;
-use routes::TelemetryPath;
+use routes::{Routes, TelemetryPath};
+use server::Bound;
+
+/// Answers requests by `routes` until `shutdown` is ready and the requests in flight are done.
+pub async fn serve(bound: Bound, routes: Routes, shutdown: impl Future<Output = ()>) {
+    let answer = move |request: Request<Incoming>| {
+        let routes = routes.clone();
+        async move {
+            routes
+                .respond(request.method(), request.uri().path(), request.headers())
+                .await
+        }
+    };
+    bound.run(answer, shutdown).await;
+}
 
 /// The command line's part about the web.
 #[derive(Clone, Debug, clap::Args)]

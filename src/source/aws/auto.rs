@@ -39,18 +39,21 @@ pub(super) async fn collect(
     memory.keep_only(&report.rows);
 
     let mut listings = stream::iter(memory.stale(&report.rows, *generated, now))
-        .map(async |row| (row, list::read_keys(api, &row.user, deadline).await))
+        .map(|(index, user)| async move {
+            let listing = list::read_keys(api, &user, deadline).await;
+            (index, listing)
+        })
         .buffer_unordered(api.max_concurrency());
     let mut listed = Vec::new();
     while let Some(listing) = listings.next().await {
         listed.push(listing);
     }
-    for (row, listing) in listed {
-        memory.learn(row, listing, *generated);
+    for (index, listing) in listed {
+        memory.learn(&report.rows[index], listing, *generated);
     }
 
     let mut answers = stream::iter(memory.ask(&report.rows, *generated, now))
-        .map(async |(user, key)| {
+        .map(|(user, key)| async move {
             let last_use = list::last_use(api, &key, deadline).await;
             (user, key, last_use)
         })

@@ -26,9 +26,11 @@ pub(super) async fn collect(
 ) -> Result<Inventory, CallError> {
     let mut reads = std::pin::pin!(
         user_names(api, deadline)
-            .map(async |name| match name {
-                Ok(name) => Ok(read_user(api, &name, deadline).await),
-                Err(error) => Err(error),
+            .map(|name| async move {
+                match name {
+                    Ok(name) => Ok(read_user(api, &name, deadline).await),
+                    Err(error) => Err(error),
+                }
             })
             .buffer_unordered(api.max_concurrency())
     );

@@ -9,6 +9,7 @@ mod list;
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use futures_util::FutureExt;
 use tokio::time::Instant;
 
 use self::{
@@ -138,7 +139,11 @@ impl Aws {
         let start = Instant::now();
         let api = match self.api.take() {
             Some(api) => api,
-            None => Api::connect(&self.settings, Arc::clone(&self.counts)).await,
+            None => {
+                Api::connect(&self.settings, Arc::clone(&self.counts))
+                    .boxed()
+                    .await
+            }
         };
         let result = self.read(&api, now, deadline).await;
         let reasons = match &result {

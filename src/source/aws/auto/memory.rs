@@ -91,14 +91,14 @@ impl Memory {
         self.users.retain(|user, _| present.contains(&**user));
     }
 
-    /// The rows whose users have to be read live.
-    pub(crate) fn stale<'a>(
+    /// The users who have to be read live, with the index of their row.
+    pub(crate) fn stale(
         &self,
-        rows: &'a [Row],
+        rows: &[Row],
         generated: DateTime<Utc>,
         now: DateTime<Utc>,
-    ) -> Vec<&'a Row> {
-        let is_stale = |row: &&Row| match self.users.get(&row.user) {
+    ) -> Vec<(usize, Arc<str>)> {
+        let is_stale = |row: &Row| match self.users.get(&row.user) {
             None => !row.is_read || row.keys().next().is_some(),
             Some(known) => {
                 matches!(known.last, LastListing::Failed(_))
@@ -113,7 +113,11 @@ impl Memory {
                         .any(|slot| self.watch.is_old(slot.last_rotated, now))
             }
         };
-        rows.iter().filter(is_stale).collect()
+        rows.iter()
+            .enumerate()
+            .filter(|(_, row)| is_stale(row))
+            .map(|(index, row)| (index, Arc::clone(&row.user)))
+            .collect()
     }
 
     /// Takes in a listing made beside the report of `generated`; `None` is a user who is gone.
