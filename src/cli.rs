@@ -84,6 +84,7 @@ pub struct Cli {
 /// The thresholds.
 #[derive(Debug, Clone, Copy, clap::Args)]
 #[command(next_help_heading = "Policy")]
+#[group(skip)]
 pub struct PolicyArgs {
     /// Days an active key may be old; benchmarks say 90
     #[arg(long = "policy.max-age-days", env = "IAM_KEY_EXPORTER_POLICY_MAX_AGE_DAYS", value_name = "DAYS",
@@ -138,6 +139,7 @@ impl From<PolicyArgs> for Policy {
 /// What the metrics show.
 #[derive(Debug, Clone, Copy, clap::Args)]
 #[command(next_help_heading = "Metrics")]
+#[group(skip)]
 pub struct MetricsArgs {
     /// How access key ids are shown: full, last4 (the last four characters) or none (key-1, … by
     /// creation)

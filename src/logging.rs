@@ -10,6 +10,7 @@ use crate::cli::one_of;
 /// What is logged, and how.
 #[derive(Debug, Clone, Copy, clap::Args)]
 #[command(next_help_heading = "Logging")]
+#[group(skip)]
 pub struct Args {
     /// Least severe level to log
     #[arg(long = "log.level", env = "IAM_KEY_EXPORTER_LOG_LEVEL", value_name = "LEVEL",

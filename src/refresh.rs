@@ -31,6 +31,7 @@ const JITTER: f64 = 0.1;
 /// When to refresh.
 #[derive(Debug, Clone, Copy, clap::Args)]
 #[command(next_help_heading = "Refresh")]
+#[group(skip)]
 pub struct Args {
     /// Time between two refreshes, e.g. 5m; at least 10s
     #[arg(long = "refresh.interval", env = "IAM_KEY_EXPORTER_REFRESH_INTERVAL", value_name = "DURATION",

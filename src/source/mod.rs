@@ -16,6 +16,7 @@ use crate::{
 /// Which source to read, and as of when.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Source")]
+#[group(skip)]
 pub struct Args {
     /// Where keys are read from: aws, report:PATH (a credential report, - for standard input), or
     /// demo

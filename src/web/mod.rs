@@ -30,6 +30,7 @@ pub async fn serve(bound: Bound, routes: Routes, shutdown: impl Future<Output = 
 
 /// The command line's part about the web.
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
 pub struct Args {
     /// Address to listen on: `:PORT` for all interfaces over IPv4 and IPv6, `HOST:PORT`, `IPV4:PORT` or
     /// `[IPV6]:PORT`; give it again, or a list with commas, for more

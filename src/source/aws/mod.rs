@@ -38,6 +38,7 @@ const OLDEST_REPORT: TimeDelta = TimeDelta::hours(24);
 /// How AWS is read.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "AWS")]
+#[group(skip)]
 pub struct Args {
     /// How keys are read: auto (the credential report, and live reads of every user with an old
     /// key), list (live reads of every user), or report (the credential report only: up to 4 hours
@@ -228,7 +229,7 @@ impl Aws {
     fn say_lists_instead(&mut self, why: &str) {
         if !std::mem::replace(&mut self.lists_instead, true) {
             tracing::warn!(
-                "every user is listed, since the credential report can't be used: {why}"
+                "every user is listed, for want of a usable credential report: {why}"
             );
         }
     }
