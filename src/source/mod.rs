@@ -1,5 +1,8 @@
 //! Where the truth comes from.
 
+pub mod demo;
+pub mod report;
+
 use std::time::Duration;
 
 use crate::{inventory::Inventory, key::AccountId, reason::Reason};
