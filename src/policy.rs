@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 
 use crate::{
-    inventory::User,
+    inventory::{Reading, User},
     key::{AccessKey, KeyStatus, LastUse},
 };
 
@@ -116,13 +116,17 @@ impl Policy {
     }
 
     /// The control's verdict on one key of `user`.
+    ///
+    /// The keys of a user who wasn't read are those last known. One that was active and is overdue
+    /// by now is an alarm, for nothing makes a key younger; nothing else is known of them.
     pub fn verdict(&self, user: &User, key: &AccessKey, now: DateTime<Utc>) -> Verdict {
+        let was_read = user.reading == Reading::Complete;
         match key.status {
             _ if user.is_exempt(now) => Verdict::Skip,
-            KeyStatus::Other(_) => Verdict::Error,
-            KeyStatus::Inactive | KeyStatus::Expired => Verdict::Skip,
             KeyStatus::Active if self.is_overdue(key, now) => Verdict::Alarm,
-            KeyStatus::Active => Verdict::Ok,
+            KeyStatus::Active if was_read => Verdict::Ok,
+            KeyStatus::Inactive | KeyStatus::Expired if was_read => Verdict::Skip,
+            _ => Verdict::Error,
         }
     }
 

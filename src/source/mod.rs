@@ -1,6 +1,7 @@
 //! Where the truth comes from: AWS itself, a credential report in a file, or the demo.
 
 pub mod aws;
+pub mod demo;
 pub mod report;
 
 use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
@@ -8,6 +9,7 @@ use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
+use self::{demo::Demo, report::ReportFile};
 use crate::{
     clock::Clock, counts::RequestCounts, inventory::Inventory, key::AccountId, policy::Policy,
     reason::Reason,
@@ -111,6 +113,10 @@ pub struct Outcome {
 pub enum Source {
     /// AWS.
     Aws(Box<aws::Aws>),
+    /// A credential report.
+    Report(ReportFile),
+    /// A made-up organisation.
+    Demo(Demo),
 }
 
 impl Source {
@@ -134,7 +140,8 @@ impl Source {
                 refresh_interval,
                 counts,
             )?)),
-            Choice::Report(_) | Choice::Demo => unreachable!("merged soon"),
+            Choice::Report(path) => Self::Report(ReportFile::new(path)),
+            Choice::Demo => Self::Demo(Demo::new(clock.now())),
         })
     }
 
@@ -142,6 +149,8 @@ impl Source {
     pub async fn collect(&mut self, now: DateTime<Utc>, deadline: Instant) -> Vec<Outcome> {
         match self {
             Self::Aws(aws) => vec![aws.collect(now, deadline).await],
+            Self::Report(file) => file.collect(now).await,
+            Self::Demo(demo) => demo.collect(now),
         }
     }
 }
