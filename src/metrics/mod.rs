@@ -3,5 +3,6 @@
 mod accounts;
 pub mod exporter;
 pub mod keys;
+mod labels;
 pub mod process;
 mod tags;
