@@ -1,8 +1,4 @@
 //! Tells the package which revision and compiler it is built from.
-#![expect(
-    clippy::print_stdout,
-    reason = "a build script talks to Cargo on standard output"
-)]
 
 use std::{env, path::Path, process::Command};
 

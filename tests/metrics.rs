@@ -1,5 +1,10 @@
 //! The metrics as Prometheus reads them.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "in a test a panic is the report, in its helpers too"
+)]
+
 mod scrape;
 
 use std::{
@@ -25,7 +30,7 @@ use iam_key_exporter::{
 use prometheus_client::{encoding::text::encode, registry::Registry};
 use proptest::prelude::*;
 
-use scrape::Scrape;
+use scrape::{Sample, Scrape};
 
 const PROD: &str = "111111111111";
 const GOV: &str = "222222222222";
@@ -109,7 +114,7 @@ fn snapshot(accounts: Vec<AccountState>, key_ids: KeyIdDisplay) -> Snapshot {
         ..Snapshot::before_first_refresh(
             Arc::new(Policy::default()),
             key_ids,
-            Duration::from_secs(300),
+            Duration::from_mins(5),
         )
     }
 }
@@ -299,7 +304,7 @@ fn a_scrape_before_the_first_refresh_shows_the_families_and_the_settings() {
             Snapshot::before_first_refresh(
                 Arc::new(Policy::default()),
                 KeyIdDisplay::Full,
-                Duration::from_secs(300),
+                Duration::from_mins(5),
             ),
             clock(),
         ),
@@ -359,7 +364,7 @@ fn only_an_active_key_has_a_due_instant() {
                 "aws_iam_access_key_rotation_due_timestamp_seconds",
                 &[("access_key_id", id)],
             )
-            .map(|sample| sample.number())
+            .map(Sample::number)
     };
     let created_and_90_days = 1_767_225_600.0 + f64::from((90 - 10) * 86_400);
     assert_eq!(due("AKIANONE"), Some(created_and_90_days));

@@ -550,6 +550,33 @@ async fn shutdown_cuts_off_what_does_not_end() {
     drop(permit);
 }
 
+/// One series whose label is larger than what the kernel buffers on a loopback connection.
+fn a_large_series() -> Vec<Arc<Registry>> {
+    let family = Family::<Vec<(String, String)>, Gauge>::default();
+    let label = "x".repeat(16 * 1024 * 1024);
+    family
+        .get_or_create(&vec![("user_name".to_owned(), label)])
+        .set(1);
+    let mut registry = Registry::default();
+    registry.register("key_age_days", "Age", family);
+    vec![Arc::new(registry)]
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_is_cut_off() {
+    let limits = Limits {
+        send_timeout: Duration::from_millis(100),
+        connections: 1,
+        ..Limits::default()
+    };
+    let exposer = Exposer::new(a_large_series);
+    let server = Server::start_with(exposer, "/metrics", &["127.0.0.1:0"], limits).await;
+    let mut stalled = server.connect().await;
+    stalled.send("GET", "/metrics", &[]).await;
+    // There is room for one connection, so the second is answered once the first is gone.
+    assert_eq!(server.get("/livez").await.status, 200);
+}
+
 #[tokio::test]
 async fn a_client_that_hangs_up_does_no_harm() {
     let exposer = Exposer::new(|| registries(50_000));

@@ -7,11 +7,9 @@ use prometheus_client::encoding::DescriptorEncoder;
 use super::{
     exporter::UNKNOWN_ACCOUNT,
     keys::{gauge, inventories},
+    labels::UnixSeconds,
 };
-use crate::{
-    key::{days, unix_seconds},
-    snapshot::Snapshot,
-};
+use crate::{key::days, snapshot::Snapshot};
 
 /// Writes the families that have one series an account, or one in all.
 pub(super) fn encode(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -116,7 +114,7 @@ fn encode_freshness(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) ->
         if let Some(time) = account.last_success {
             family
                 .encode_family(&[("account_id", account.id.as_str())])?
-                .encode_gauge(&unix_seconds(time))?;
+                .encode_gauge(&UnixSeconds(time))?;
         }
     }
     let mut family = gauge(
@@ -128,7 +126,7 @@ fn encode_freshness(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) ->
     for (id, inventory) in inventories(snapshot) {
         family
             .encode_family(&[("account_id", id)])?
-            .encode_gauge(&unix_seconds(inventory.data_time))?;
+            .encode_gauge(&UnixSeconds(inventory.data_time))?;
     }
     let mut family = gauge(
         encoder,

@@ -1,25 +1,28 @@
 //! The keys, users and accounts of one snapshot as metrics, with every age computed at the scrape.
 //!
 //! Families are written one after another, each over all accounts, because a family must stand in
-//! an exposition once and whole. No series is ever stored: labels are borrowed from the snapshot
-//! and written straight to the encoder.
+//! an exposition once and whole.
 
 use std::{fmt, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, MetricEncoder},
+    encoding::{DescriptorEncoder, EncodeGaugeValue, MetricEncoder},
     metrics::MetricType,
     registry::Registry,
 };
 
-use super::{accounts, tags};
+use super::{
+    accounts,
+    labels::{Identities, KeyLabels, UnixSeconds},
+    tags,
+};
 use crate::{
     inventory::{Inventory, User},
-    key::{AccessKey, LastUse, days, unix_seconds},
+    key::{AccessKey, LastUse, days},
     rotation::{self, Step},
-    snapshot::{KeyIdDisplay, Snapshot},
+    snapshot::Snapshot,
 };
 
 /// A registry for one scrape: everything that is known from `snapshot`, as it stands at `now`.
@@ -71,43 +74,15 @@ pub(super) fn inventories(snapshot: &Snapshot) -> impl Iterator<Item = (&str, &I
 struct View<'a> {
     snapshot: &'a Snapshot,
     now: DateTime<Utc>,
-    /// The names under which keys are shown, in the order of [`View::each_key`]; `None` where they
-    /// are the keys' own.
-    shown: Option<Vec<String>>,
-}
-
-/// A key and the labels that identify it.
-#[derive(Clone, Copy)]
-struct Row<'a> {
-    account: &'a str,
-    user: &'a str,
-    name: &'a str,
-    key: &'a AccessKey,
-}
-
-impl<'a> Row<'a> {
-    fn labels(&self) -> [(&'static str, &'a str); 4] {
-        [
-            ("account_id", self.account),
-            ("user_name", self.user),
-            ("access_key_id", self.name),
-            ("status", self.key.status.as_str()),
-        ]
-    }
+    identities: Identities,
 }
 
 impl<'a> View<'a> {
     fn of(snapshot: &'a Snapshot, now: DateTime<Utc>) -> Self {
-        let shown = (snapshot.key_ids != KeyIdDisplay::Full).then(|| {
-            inventories(snapshot)
-                .flat_map(|(_, inventory)| &inventory.users)
-                .flat_map(|user| snapshot.key_ids.names(user))
-                .collect()
-        });
         Self {
             snapshot,
             now,
-            shown,
+            identities: Identities::of(snapshot),
         }
     }
 
@@ -120,18 +95,30 @@ impl<'a> View<'a> {
         Ok(())
     }
 
-    fn each_key(&self, mut visit: impl FnMut(Row<'_>) -> fmt::Result) -> fmt::Result {
-        let mut shown = self.shown.iter().flatten();
-        self.each_user(|account, user| {
-            for key in &user.keys {
-                visit(Row {
-                    account,
-                    user: &user.name,
-                    name: shown.next().map_or(key.name.as_str(), String::as_str),
-                    key,
-                })?;
-            }
-            Ok(())
+    /// Visits each key with its identity.
+    fn each_key(&self, mut visit: impl FnMut(&str, &AccessKey) -> fmt::Result) -> fmt::Result {
+        inventories(self.snapshot)
+            .flat_map(|(_, inventory)| &inventory.users)
+            .flat_map(|user| &user.keys)
+            .zip(self.identities.iter())
+            .try_for_each(|(key, identity)| visit(identity, key))
+    }
+
+    /// Writes one series for each key that `value` gives one for.
+    fn encode_each_key<V: EncodeGaugeValue>(
+        &self,
+        family: &mut MetricEncoder<'_>,
+        value: impl Fn(&AccessKey) -> Option<V>,
+    ) -> fmt::Result {
+        self.each_key(|identity, key| {
+            let Some(value) = value(key) else {
+                return Ok(());
+            };
+            let labels = KeyLabels {
+                identity,
+                more: [("status", key.status.as_str())],
+            };
+            family.encode_family(&labels)?.encode_gauge(&value)
         })
     }
 
@@ -147,36 +134,24 @@ impl<'a> View<'a> {
             "Days since the access key was created, computed at the scrape from IAM's CreateDate; read from a \
              credential report alone it may be too low, for that dates the last change where there was one.",
         )?;
-        self.each_key(|row| {
-            family
-                .encode_family(&row.labels())?
-                .encode_gauge(&days(row.key.age(self.now)))
-        })?;
+        self.encode_each_key(&mut family, |key| Some(days(key.age(self.now))))?;
         let mut family = gauge(
             encoder,
             "aws_iam_access_key_created_timestamp_seconds",
             "When the access key was created, from IAM's CreateDate or, from a credential report alone, its \
              last_rotated; as of the account's iam_key_exporter_data_timestamp_seconds.",
         )?;
-        self.each_key(|row| {
-            family
-                .encode_family(&row.labels())?
-                .encode_gauge(&unix_seconds(row.key.created))
-        })?;
+        self.encode_each_key(&mut family, |key| Some(UnixSeconds(key.created)))?;
         let mut family = gauge(
             encoder,
             "aws_iam_access_key_rotation_due_timestamp_seconds",
             "When the active access key turns overdue, computed from its creation with the maximum age and boundary \
              that apply to it.",
         )?;
-        self.each_key(|row| {
-            if !row.key.is_active() {
-                return Ok(());
-            }
-            let due = self.snapshot.policy.due_instant(row.key.created);
-            family
-                .encode_family(&row.labels())?
-                .encode_gauge(&unix_seconds(due))
+        let policy = &self.snapshot.policy;
+        self.encode_each_key(&mut family, |key| {
+            let due = || UnixSeconds(policy.due_instant(key.created));
+            key.is_active().then(due)
         })
     }
 
@@ -187,11 +162,9 @@ impl<'a> View<'a> {
             "When the access key last signed a request, as AWS told; up to 4 hours older than the refresh where it \
              comes from a credential report. Absent where never used or not known.",
         )?;
-        self.each_key(|row| match &row.key.last_use {
-            LastUse::At(used) => family
-                .encode_family(&row.labels())?
-                .encode_gauge(&unix_seconds(used.time)),
-            LastUse::Never | LastUse::Unknown => Ok(()),
+        self.encode_each_key(&mut family, |key| match &key.last_use {
+            LastUse::At(used) => Some(UnixSeconds(used.time)),
+            LastUse::Never | LastUse::Unknown => None,
         })?;
         let mut family = gauge(
             encoder,
@@ -199,9 +172,9 @@ impl<'a> View<'a> {
             "1 where AWS says that the access key was never used; up to 4 hours older than the refresh where it \
              comes from a credential report. Absent where used or not known.",
         )?;
-        self.each_key(|row| match row.key.last_use {
-            LastUse::Never => family.encode_family(&row.labels())?.encode_gauge(&1_u32),
-            LastUse::At(_) | LastUse::Unknown => Ok(()),
+        self.encode_each_key(&mut family, |key| match key.last_use {
+            LastUse::Never => Some(1_u32),
+            LastUse::At(_) | LastUse::Unknown => None,
         })?;
         let mut family = gauge(
             encoder,
@@ -209,17 +182,18 @@ impl<'a> View<'a> {
             "The AWS service and region that the access key was last used for, as AWS told, N/A where it did not; up \
              to 4 hours older than the refresh where it comes from a credential report.",
         )?;
-        self.each_key(|row| match &row.key.last_use {
-            LastUse::At(used) => family
-                .encode_family(&[
-                    ("account_id", row.account),
-                    ("user_name", row.user),
-                    ("access_key_id", row.name),
+        self.each_key(|identity, key| {
+            let LastUse::At(used) = &key.last_use else {
+                return Ok(());
+            };
+            let labels = KeyLabels {
+                identity,
+                more: [
                     ("aws_service", &*used.service),
                     ("aws_region", &*used.region),
-                ])?
-                .encode_gauge(&1_u32),
-            LastUse::Never | LastUse::Unknown => Ok(()),
+                ],
+            };
+            family.encode_family(&labels)?.encode_gauge(&1_u32)
         })
     }
 

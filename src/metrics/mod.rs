@@ -4,6 +4,7 @@ mod accounts;
 pub mod exporter;
 pub mod exposition;
 pub mod keys;
+mod labels;
 pub mod process;
 mod tags;
 

@@ -75,7 +75,7 @@ mod linux {
                     encoder,
                     "process_start_time_seconds",
                     "When the process started, in Unix time.",
-                    start,
+                    &start,
                 )?;
             }
             let Ok(process) = Process::myself() else {
@@ -89,7 +89,7 @@ mod linux {
                     encoder,
                     "process_open_fds",
                     "File descriptors that the process has open.",
-                    open,
+                    &open,
                 )?;
             }
             let Ok(limits) = process.limits() else {
@@ -100,7 +100,7 @@ mod linux {
                     encoder,
                     "process_max_fds",
                     "File descriptors that the process may have open; absent without a limit.",
-                    most,
+                    &most,
                 )?;
             }
             if let LimitValue::Value(most) = limits.max_address_space.soft_limit {
@@ -108,7 +108,7 @@ mod linux {
                     encoder,
                     "process_virtual_memory_max_bytes",
                     "Virtual memory that the process may have, in bytes; absent without a limit.",
-                    most,
+                    &most,
                 )?;
             }
             Ok(())
@@ -126,19 +126,19 @@ mod linux {
             encoder,
             "process_virtual_memory_bytes",
             "Virtual memory of the process, in bytes.",
-            stat.vsize,
+            &stat.vsize,
         )?;
         family(
             encoder,
             "process_resident_memory_bytes",
             "Resident memory of the process, in bytes.",
-            stat.rss * page_size(),
+            &(stat.rss * page_size()),
         )?;
         family(
             encoder,
             "process_threads",
             "Threads of the process.",
-            stat.num_threads,
+            &stat.num_threads,
         )
     }
 
@@ -146,9 +146,9 @@ mod linux {
         encoder: &mut DescriptorEncoder<'_>,
         name: &str,
         help: &str,
-        value: impl EncodeGaugeValue,
+        value: &impl EncodeGaugeValue,
     ) -> fmt::Result {
-        gauge(encoder, name, help)?.encode_gauge(&value)
+        gauge(encoder, name, help)?.encode_gauge(value)
     }
 
     #[expect(

@@ -58,10 +58,12 @@ fn label_names(snapshot: &Snapshot) -> BTreeMap<&str, String> {
     keys.into_iter()
         .map(|key| {
             let plain = label_name(key);
-            let name = std::iter::once(plain.clone())
-                .chain((2_u32..).map(|n| format!("{plain}_{n}")))
-                .find(|name| !taken.contains(name))
-                .expect("there are more numbers than tags");
+            let mut name = plain.clone();
+            let mut n = 1;
+            while taken.contains(&name) {
+                n += 1;
+                name = format!("{plain}_{n}");
+            }
             taken.insert(name.clone());
             (key, name)
         })
@@ -119,7 +121,7 @@ mod tests {
         let mut snapshot = Snapshot::before_first_refresh(
             Arc::new(Policy::default()),
             KeyIdDisplay::Full,
-            Duration::from_secs(300),
+            Duration::from_mins(5),
         );
         snapshot.accounts.push(AccountState {
             id,

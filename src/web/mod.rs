@@ -3,6 +3,7 @@
 //! [`server::bind`] turns listen addresses into a [`server::Bound`] server, which serves what
 //! [`routes::Routes`] answers until it is told to stop.
 
+pub mod body;
 pub mod listen;
 pub mod negotiation;
 pub mod routes;
@@ -57,7 +58,7 @@ pub struct Args {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
+    use clap::{CommandFactory as _, Parser};
 
     use super::*;
 
@@ -94,6 +95,20 @@ mod tests {
             .map(ToString::to_string)
             .collect();
         assert_eq!(addresses, ["127.0.0.1:1", "[::1]:2", "localhost:3"]);
+    }
+
+    #[test]
+    fn every_flag_has_its_environment_twin() {
+        for argument in Cli::command().get_arguments() {
+            let flag = argument
+                .get_long()
+                .unwrap()
+                .to_uppercase()
+                .replace(['.', '-'], "_");
+            let twin = format!("IAM_KEY_EXPORTER_{flag}");
+            assert_eq!(argument.get_env().unwrap(), twin.as_str());
+            assert_eq!(argument.get_help_heading(), Some("Web"));
+        }
     }
 
     #[test]

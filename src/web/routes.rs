@@ -1,23 +1,20 @@
 //! What is answered to whom.
 
 use std::borrow::Cow;
-use std::convert::Infallible;
 use std::fmt;
-use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::{
     ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY,
     CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Method, Response, StatusCode};
 
+use super::body::ResponseBody;
 use super::negotiation;
-use crate::metrics::exposition::{Encoding, Exposer, Exposition};
+use crate::metrics::exposition::{Encoding, Exposer};
 
 /// Paths of the health checks, in Prometheus' fashion and in Kubernetes'.
 const HEALTHY: [&str; 3] = ["/-/healthy", "/healthz", "/livez"];
@@ -282,83 +279,6 @@ fn landing_page(telemetry_path: &TelemetryPath) -> String {
     )
 }
 
-/// The body of a response: one text, or the chunks of an exposition that others may be receiving too.
-#[derive(Debug)]
-pub struct ResponseBody(Content);
-
-#[derive(Debug)]
-enum Content {
-    Text(Bytes),
-    Exposition {
-        exposition: Arc<Exposition>,
-        next: usize,
-        remaining: u64,
-    },
-}
-
-impl From<Bytes> for ResponseBody {
-    fn from(text: Bytes) -> Self {
-        Self(Content::Text(text))
-    }
-}
-
-impl From<Arc<Exposition>> for ResponseBody {
-    fn from(exposition: Arc<Exposition>) -> Self {
-        let remaining = exposition.len();
-        Self(Content::Exposition {
-            exposition,
-            next: 0,
-            remaining,
-        })
-    }
-}
-
-impl ResponseBody {
-    /// Bytes not yet sent.
-    fn remaining(&self) -> u64 {
-        match &self.0 {
-            Content::Text(text) => text.len() as u64,
-            Content::Exposition { remaining, .. } => *remaining,
-        }
-    }
-
-    fn next_chunk(&mut self) -> Option<Bytes> {
-        match &mut self.0 {
-            Content::Text(text) => Some(std::mem::take(text)).filter(|text| !text.is_empty()),
-            Content::Exposition {
-                exposition,
-                next,
-                remaining,
-            } => {
-                let chunk = exposition.chunks().get(*next)?.clone();
-                *next += 1;
-                *remaining -= chunk.len() as u64;
-                Some(chunk)
-            }
-        }
-    }
-}
-
-impl Body for ResponseBody {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.next_chunk().map(|chunk| Ok(Frame::data(chunk))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.remaining() == 0
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.remaining())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use prometheus_client::metrics::gauge::Gauge;
@@ -439,23 +359,6 @@ mod tests {
         assert!(page.contains(r#"<a href="/&quot;"#), "{page}");
         assert!(!page.contains("\"><script"), "{page}");
         assert!(page.contains(env!("CARGO_PKG_VERSION")));
-    }
-
-    #[tokio::test]
-    async fn a_body_knows_its_length_to_the_end() {
-        let headers = HeaderMap::new();
-        let response = routes("/metrics")
-            .respond(&Method::GET, "/metrics", &headers)
-            .await;
-        let mut body = response.into_body();
-        let mut left = body.size_hint().exact().unwrap();
-        assert!(left > 0 && !body.is_end_stream());
-        while let Some(chunk) = body.next_chunk() {
-            left -= chunk.len() as u64;
-            assert_eq!(body.size_hint().exact(), Some(left));
-        }
-        assert!(body.is_end_stream());
-        assert_eq!(left, 0);
     }
 
     #[tokio::test]

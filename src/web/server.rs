@@ -17,9 +17,10 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
+use tokio_io_timeout::TimeoutStream;
 
+use super::body::ResponseBody;
 use super::listen::{BindError, ListenAddress};
-use super::routes::ResponseBody;
 
 /// What a client may take.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +29,8 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// How long a request's head may be, in bytes.
     pub header_bytes: usize,
+    /// How long a client may take nothing of what it is sent; it holds a whole body meanwhile.
+    pub send_timeout: Duration,
     /// How many connections may be open. More wait in the kernel.
     pub connections: usize,
     /// How long requests in flight may go on after the shutdown began.
@@ -40,6 +43,7 @@ impl Default for Limits {
             // A little over 10 s, so that a scraper with that interval keeps its connection.
             header_timeout: Duration::from_secs(12),
             header_bytes: 16 * 1024,
+            send_timeout: Duration::from_secs(30),
             connections: 1024,
             // The process promises to end within 5 s.
             drain: Duration::from_secs(4),
@@ -138,6 +142,9 @@ impl Connections {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
+        let mut stream = Box::pin(TimeoutStream::new(stream));
+        let send_timeout = Some(self.limits.send_timeout);
+        stream.as_mut().set_write_timeout_pinned(send_timeout);
         let service = service_fn(move |request| {
             let response = handler(request);
             async move { Ok::<_, Infallible>(response.await) }
@@ -241,17 +248,20 @@ impl Acceptor {
     }
 }
 
-/// An episode of failing accepts. When the process is out of file descriptors, the connection stays in the
-/// queue and accept fails again at once, so only a pause keeps it from spinning.
+/// Failing accepts. When the process is out of file descriptors, the connection stays in the queue and
+/// accept fails again at once, so only a pause keeps it from spinning.
 #[derive(Debug, Default)]
 struct Trouble {
     pause: Option<Duration>,
     paused_until: Option<Instant>,
+    last_failure: Option<Instant>,
 }
 
 impl Trouble {
     const FIRST_PAUSE: Duration = Duration::from_millis(100);
     const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+    /// At the limit, accepts succeed and fail in turn: that is one episode, and worth one line.
+    const QUIET: Duration = Duration::from_mins(1);
 
     fn note(&mut self, error: &io::Error) {
         // These concern a client that has gone away, not this process.
@@ -264,21 +274,25 @@ impl Trouble {
         ) {
             return;
         }
-        let pause = match self.pause {
-            None => {
-                tracing::warn!(%error, "connections cannot be accepted; trying again");
-                Self::FIRST_PAUSE
-            }
-            Some(pause) => (pause * 2).min(Self::LONGEST_PAUSE),
-        };
+        let now = Instant::now();
+        if self.begins_episode(now) {
+            tracing::warn!(%error, "connections cannot be accepted; trying again");
+        }
+        let pause = self.pause.map_or(Self::FIRST_PAUSE, |pause| {
+            (pause * 2).min(Self::LONGEST_PAUSE)
+        });
+        self.last_failure = Some(now);
         self.pause = Some(pause);
-        self.paused_until = Some(Instant::now() + pause);
+        self.paused_until = Some(now + pause);
+    }
+
+    fn begins_episode(&self, now: Instant) -> bool {
+        self.last_failure
+            .is_none_or(|last| now - last >= Self::QUIET)
     }
 
     fn end(&mut self) {
-        if self.pause.take().is_some() {
-            tracing::info!("connections are accepted again");
-        }
+        self.pause = None;
     }
 }
 
@@ -298,6 +312,20 @@ mod tests {
         trouble.end();
         trouble.note(&io::Error::other("too many open files"));
         assert_eq!(trouble.pause, Some(Trouble::FIRST_PAUSE));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn trouble_that_comes_and_goes_is_one_episode() {
+        let mut trouble = Trouble::default();
+        assert!(trouble.begins_episode(Instant::now()));
+        for _ in 0..100 {
+            trouble.note(&io::Error::other("too many open files"));
+            trouble.end();
+            tokio::time::advance(Duration::from_secs(59)).await;
+            assert!(!trouble.begins_episode(Instant::now()));
+        }
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(trouble.begins_episode(Instant::now()));
     }
 
     #[test]

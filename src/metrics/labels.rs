@@ -1,0 +1,145 @@
+//! The labels and values of keys, shaped for speed: a scrape of 100 000 keys is some 500 000 lines.
+
+use std::fmt::{self, Write};
+
+use chrono::{DateTime, Utc};
+use prometheus_client::encoding::{
+    EncodeGaugeValue, EncodeLabelSet, GaugeValueEncoder, LabelSetEncoder,
+};
+
+use super::keys::inventories;
+use crate::{
+    key::unix_seconds,
+    snapshot::{KeyIdDisplay, Snapshot},
+};
+
+/// The labels `account_id`, `user_name` and `access_key_id` of each key, in the order of the
+/// inventories, as they stand in a line.
+///
+/// Six families repeat them. Escaping and writing them out once a scrape, into one buffer, makes
+/// the scrape twice as fast as handing each label to the encoder each time.
+pub(super) struct Identities {
+    text: String,
+    ends: Vec<usize>,
+}
+
+impl Identities {
+    pub(super) fn of(snapshot: &Snapshot) -> Self {
+        let users = || inventories(snapshot).flat_map(|(_, inventory)| &inventory.users);
+        let keys = users().map(|user| user.keys.len()).sum();
+        let mut identities = Self {
+            // What an ordinary user name and id take; the buffer grows where they are longer.
+            text: String::with_capacity(keys * 96),
+            ends: Vec::with_capacity(keys),
+        };
+        for (account, inventory) in inventories(snapshot) {
+            for user in &inventory.users {
+                if snapshot.key_ids == KeyIdDisplay::Full {
+                    for key in &user.keys {
+                        identities.push(account, &user.name, key.name.as_str());
+                    }
+                } else {
+                    for name in snapshot.key_ids.names(user) {
+                        identities.push(account, &user.name, &name);
+                    }
+                }
+            }
+        }
+        identities
+    }
+
+    fn push(&mut self, account: &str, user: &str, key: &str) {
+        let text = &mut self.text;
+        text.push_str("account_id=\"");
+        text.push_str(account);
+        text.push_str("\",user_name=\"");
+        push_escaped(text, user);
+        text.push_str("\",access_key_id=\"");
+        push_escaped(text, key);
+        text.push_str("\",");
+        self.ends.push(text.len());
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
+        self.ends.iter().scan(0, |start, &end| {
+            let identity = &self.text[*start..end];
+            *start = end;
+            Some(identity)
+        })
+    }
+}
+
+/// Appends a label value as both text formats escape it.
+fn push_escaped(text: &mut String, value: &str) {
+    let mut rest = value;
+    while let Some(at) = rest.find(['\\', '"', '\n']) {
+        let (plain, special) = rest.split_at(at);
+        text.push_str(plain);
+        text.push_str(match special.as_bytes()[0] {
+            b'\\' => "\\\\",
+            b'"' => "\\\"",
+            _ => "\\n",
+        });
+        rest = &special[1..];
+    }
+    text.push_str(rest);
+}
+
+/// A key's identity and further labels.
+pub(super) struct KeyLabels<'a, const N: usize> {
+    pub(super) identity: &'a str,
+    pub(super) more: [(&'static str, &'a str); N],
+}
+
+impl<const N: usize> EncodeLabelSet for KeyLabels<'_, N> {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+        let mut before = self.identity;
+        for (name, value) in self.more {
+            let mut label = encoder.encode_label();
+            let mut key = label.encode_label_key()?;
+            // The encoder writes a label's name as it is, so the labels already written out go
+            // ahead of the name of the next.
+            if !before.is_empty() {
+                key.write_str(before)?;
+                before = "";
+            }
+            key.write_str(name)?;
+            let mut encoder = key.encode_label_value()?;
+            encoder.write_str(value)?;
+            encoder.finish()?;
+        }
+        Ok(())
+    }
+}
+
+/// An instant in Unix seconds; a whole number, as nearly all are, without a fraction.
+pub(super) struct UnixSeconds(pub(super) DateTime<Utc>);
+
+impl EncodeGaugeValue for UnixSeconds {
+    fn encode(&self, encoder: &mut GaugeValueEncoder<'_>) -> fmt::Result {
+        if self.0.timestamp_subsec_nanos() == 0 {
+            self.0.timestamp().encode(encoder)
+        } else {
+            unix_seconds(self.0).encode(encoder)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_value_is_escaped_where_it_must_be_and_nowhere_else() {
+        for (value, written) in [
+            ("", ""),
+            ("plain ünï\r\t'", "plain ünï\r\t'"),
+            ("\"\\\n", "\\\"\\\\\\n"),
+            ("a\"b\\", "a\\\"b\\\\"),
+        ] {
+            let mut text = String::new();
+            push_escaped(&mut text, value);
+            assert_eq!(text, written);
+        }
+    }
+}
