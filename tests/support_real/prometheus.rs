@@ -61,7 +61,8 @@ impl Prometheus {
         );
         let address = process.wait_for_line("address", |line| {
             line.contains("msg=\"Listening on\"")
-                .then(|| line.split_once("address=")?.1.trim().parse().ok())?
+                .then(|| line.split_once("address=")?.1.split_whitespace().next())?
+                .and_then(|address| address.parse().ok())
         });
         Self {
             address,
