@@ -17,6 +17,7 @@ use clap::{
     Arg, Command, CommandFactory, FromArgMatches, Parser,
     builder::{PossibleValuesParser, TypedValueParser},
     error::{ContextKind, ContextValue, ErrorKind},
+    parser::ValueSource,
 };
 
 use crate::{
@@ -143,6 +144,10 @@ impl Cli {
         let cli = Self::from_arg_matches(&matches)?;
         match cli.source.clock() {
             Ok(_) => Ok(cli),
+            Err(error) if matches.value_source("as_of") == Some(ValueSource::EnvVariable) => {
+                let error = format!("in the environment variable IAM_KEY_EXPORTER_AS_OF: {error}");
+                Err(command.error(ErrorKind::ArgumentConflict, error))
+            }
             Err(error) => Err(command.error(ErrorKind::ArgumentConflict, error)),
         }
     }
@@ -190,9 +195,8 @@ fn is_given(argument: &Arg, arguments: &[OsString]) -> bool {
 
 /// Which argument or variable isn't UTF-8: clap doesn't say.
 fn not_utf8(command: &Command, arguments: &[OsString]) -> String {
-    let bad_variable = |variable: &&OsStr| {
-        env::var_os(variable).is_some_and(|value| value.to_str().is_none())
-    };
+    let bad_variable =
+        |variable: &&OsStr| env::var_os(variable).is_some_and(|value| value.to_str().is_none());
     match arguments.iter().find(|given| given.to_str().is_none()) {
         Some(given) => format!("the argument '{}'", given.to_string_lossy()),
         None => command

@@ -59,7 +59,7 @@ pub struct Args {
 
     /// Calls to AWS under way at once
     #[arg(long = "aws.max-concurrency", env = "IAM_KEY_EXPORTER_AWS_MAX_CONCURRENCY", value_name = "N",
-        default_value_t = 16, value_parser = crate::cli::whole_number(1..=256), allow_negative_numbers = true)]
+        default_value_t = 16, value_parser = crate::cli::whole_number(1..=256_u16), allow_negative_numbers = true)]
     pub max_concurrency: u16,
 }
 
