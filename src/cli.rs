@@ -153,6 +153,30 @@ impl Cli {
     }
 }
 
+/// The environment variables that look like a flag's twin and are none's: slips of the pen, which would
+/// otherwise pass in silence.
+pub fn unknown_variables() -> Vec<String> {
+    let command = Cli::command();
+    let is_twin = |name: &str| {
+        command
+            .get_arguments()
+            .any(|flag| flag.get_env() == Some(OsStr::new(name)))
+    };
+    env::vars_os()
+        .filter_map(|(name, _)| name.into_string().ok())
+        .filter(|name| name.starts_with(TWIN_PREFIX) && !is_service_link(name) && !is_twin(name))
+        .collect()
+}
+
+/// What the name of every environment twin begins with.
+const TWIN_PREFIX: &str = "IAM_KEY_EXPORTER_";
+
+/// Whether Kubernetes sets it for a Service that is called like this program.
+/// Source: Kubernetes documentation, "Service", "Environment variables".
+fn is_service_link(name: &str) -> bool {
+    name.ends_with("_SERVICE_HOST") || name.contains("_PORT")
+}
+
 /// Says which environment variable a mistake is in, if it is in one: clap names the flag alone.
 fn name_variable(mut error: clap::Error, command: &Command, arguments: &[OsString]) -> clap::Error {
     if error.kind() == ErrorKind::InvalidUtf8 {

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use iam_key_exporter::{
-    cli::{Cli, Exit},
+    cli::{Cli, Exit, unknown_variables},
     logging,
     serve::{ServeError, serve},
 };
@@ -19,6 +19,12 @@ fn main() -> ExitCode {
         }
     };
     logging::start(cli.log);
+    for variable in unknown_variables() {
+        tracing::warn!(
+            variable,
+            "no flag has this environment variable; see --help"
+        );
+    }
     run(cli).into()
 }
 

@@ -6,7 +6,7 @@
 
 mod exporter;
 
-use std::{ffi::OsStr, fs, net::TcpListener, os::unix::ffi::OsStrExt as _};
+use std::{collections::BTreeMap, ffi::OsStr, fs, net::TcpListener, os::unix::ffi::OsStrExt as _};
 
 use clap::{Arg, Command, CommandFactory as _};
 use exporter::{Finished, command, run};
@@ -435,5 +435,66 @@ fn a_ca_bundle_that_cannot_be_used_is_explained() {
             "{error}"
         );
         assert_eq!(error.lines().count(), 1, "{error}");
+    }
+}
+
+/// Flag, environment twin and default of each row of the documentation's tables.
+fn documented_flags(page: &str) -> BTreeMap<String, (String, Option<String>)> {
+    let code = |cell: &str| {
+        cell.trim()
+            .strip_prefix('`')
+            .and_then(|cell| cell.strip_suffix('`'))
+            .map(str::to_owned)
+    };
+    let rows: Vec<_> = page
+        .lines()
+        .filter(|line| line.starts_with("| `--"))
+        .map(|line| {
+            let cells: Vec<_> = line.trim_matches('|').split('|').collect();
+            let [flag, variable, default, allowed, meaning] = cells[..] else {
+                panic!("five cells, not {line}")
+            };
+            assert!(
+                !allowed.trim().is_empty() && !meaning.trim().is_empty(),
+                "{line}"
+            );
+            let variable = code(variable).unwrap_or_else(|| panic!("no variable in {line}"));
+            (code(flag).unwrap(), (variable, code(default)))
+        })
+        .collect();
+    let count = rows.len();
+    let flags = BTreeMap::from_iter(rows);
+    assert_eq!(flags.len(), count, "each flag once");
+    flags
+}
+
+#[test]
+fn the_documentation_lists_every_flag_and_no_other() {
+    let page = include_str!("../docs/configuration.md");
+    let command = cli();
+    let expected: BTreeMap<_, _> = flags(&command)
+        .map(|flag| {
+            let long = flag.get_long().unwrap();
+            let defaults: Vec<_> = flag
+                .get_default_values()
+                .iter()
+                .map(|value| value.to_str().unwrap())
+                .collect();
+            let default = (!defaults.is_empty()).then(|| defaults.join(","));
+            (format!("--{long}"), (twin(long), default))
+        })
+        .collect();
+    assert_eq!(documented_flags(page), expected);
+    for flag in flags(&command) {
+        let heading = format!("\n## {}\n", flag.get_help_heading().unwrap());
+        assert!(page.contains(&heading), "no {heading:?}");
+        let row = page
+            .lines()
+            .find(|line| line.starts_with(&format!("| `--{}` |", flag.get_long().unwrap())))
+            .unwrap();
+        for value in flag.get_possible_values() {
+            let name = format!("`{}`", value.get_name());
+            assert!(row.contains(&name), "no {name} in {row}");
+        }
     }
 }

@@ -272,6 +272,79 @@ fn without_credentials_it_serves_on_and_says_why_once() {
 }
 
 #[test]
+fn settings_of_the_environment_take_effect() {
+    let mut command = command();
+    command.envs([
+        ("IAM_KEY_EXPORTER_SOURCE", "demo"),
+        ("IAM_KEY_EXPORTER_AS_OF", "2026-01-31T00:00:00Z"),
+        ("IAM_KEY_EXPORTER_AWS_STRATEGY", "list"),
+        ("IAM_KEY_EXPORTER_AWS_PROFILE", "audit"),
+        ("IAM_KEY_EXPORTER_AWS_MAX_CONCURRENCY", "2"),
+        ("IAM_KEY_EXPORTER_POLICY_MAX_AGE_DAYS", "30"),
+        ("IAM_KEY_EXPORTER_POLICY_BOUNDARY", "whole-days"),
+        ("IAM_KEY_EXPORTER_POLICY_SETTLE_DAYS", "3"),
+        ("IAM_KEY_EXPORTER_POLICY_UNUSED_DAYS", "30"),
+        ("IAM_KEY_EXPORTER_POLICY_WARN_DAYS", "0"),
+        ("IAM_KEY_EXPORTER_REFRESH_INTERVAL", "1h 30m"),
+        ("IAM_KEY_EXPORTER_REFRESH_TIMEOUT", "1m"),
+        ("IAM_KEY_EXPORTER_METRICS_ACCESS_KEY_ID", "last4"),
+        ("IAM_KEY_EXPORTER_WEB_LISTEN_ADDRESS", "127.0.0.1:0,[::1]:0"),
+        ("IAM_KEY_EXPORTER_WEB_TELEMETRY_PATH", "/keys"),
+        ("IAM_KEY_EXPORTER_LOG_LEVEL", "debug"),
+        ("IAM_KEY_EXPORTER_LOG_FORMAT", "json"),
+    ]);
+    let mut exporter = Exporter::start_on(&mut command, &[]);
+    let mut address = || {
+        let line: serde_json::Value =
+            serde_json::from_str(&exporter.wait_for_line("listening")).unwrap();
+        line["address"]
+            .as_str()
+            .unwrap()
+            .parse::<SocketAddr>()
+            .unwrap()
+    };
+    let (v4, v6) = (address(), address());
+    assert!(v4.is_ipv4() && v6.is_ipv6());
+    exporter.addresses.push(v4);
+    exporter.poll("/-/ready", |answer| answer.status == 200);
+    let metrics = exporter.get("/keys").body;
+    for line in [
+        "aws_iam_access_key_max_age_days 30",
+        "iam_key_exporter_refresh_interval_seconds 5400",
+        // 2026-01-31T00:00:00Z less 12 days, and 31 days later: 30 whole ones and a day.
+        "access_key_id=\"0101\",status=\"Active\"} 1768780800",
+        "access_key_id=\"0101\",status=\"Active\"} 1771459200",
+    ] {
+        assert!(metrics.contains(line), "no {line} in {metrics}");
+    }
+    exporter.stop();
+}
+
+#[test]
+fn an_environment_variable_of_no_flag_is_warned_about() {
+    let log = Exporter::start(demo().envs([
+        ("IAM_KEY_EXPORTER_POLICY_MAXAGE_DAYS", "MARKED-VALUE"),
+        // What Kubernetes sets for a Service of that name.
+        ("IAM_KEY_EXPORTER_SERVICE_HOST", "10.0.0.1"),
+        ("IAM_KEY_EXPORTER_SERVICE_PORT_METRICS", "10114"),
+        ("IAM_KEY_EXPORTER_PORT", "tcp://10.0.0.1:10114"),
+        ("IAM_KEY_EXPORTER_PORT_10114_TCP_ADDR", "10.0.0.1"),
+    ]))
+    .stop();
+    let warnings: Vec<_> = log
+        .iter()
+        .filter(|line| line.contains("variable="))
+        .collect();
+    let [warning] = warnings[..] else {
+        panic!("one warning, not {log:#?}")
+    };
+    let warning = fields(warning);
+    assert_eq!(warning["level"], "warn");
+    assert_eq!(warning["variable"], "IAM_KEY_EXPORTER_POLICY_MAXAGE_DAYS");
+    assert!(!log.join("\n").contains("MARKED-VALUE"));
+}
+
+#[test]
 fn it_listens_on_several_addresses() {
     let exporter = Exporter::start_on(&mut demo(), &["127.0.0.1:0", "[::1]:0"]);
     let [v4, v6] = exporter.addresses[..] else {
