@@ -19,7 +19,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How long anything may take that should happen at once, on a machine that is busy.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How often a condition is looked at.
 const POLL: Duration = Duration::from_millis(20);
@@ -49,13 +49,11 @@ pub(crate) fn run(command: &mut Command) -> Finished {
     let pid = Pid::from_child(&child);
     let (done, outcome) = channel();
     thread::spawn(move || done.send(child.wait_with_output()));
-    match outcome.recv_timeout(PATIENCE) {
-        Ok(output) => output.expect("the output can be read").into(),
-        Err(_) => {
-            let _ = kill_process(pid, Signal::KILL);
-            panic!("{command:?} did not end by itself");
-        }
-    }
+    let Ok(output) = outcome.recv_timeout(PATIENCE) else {
+        let _ = kill_process(pid, Signal::KILL);
+        panic!("{command:?} did not end by itself");
+    };
+    output.expect("the output can be read").into()
 }
 
 /// What a run to the end left behind.
@@ -295,24 +293,21 @@ pub(crate) fn fields(line: &str) -> BTreeMap<String, String> {
             !key.is_empty() && key.bytes().all(|b| b.is_ascii_graphic() && b != b'"'),
             "{key:?} is no key in {line:?}"
         );
-        let (value, after) = match after.strip_prefix('"') {
-            Some(quoted) => unquote(quoted).unwrap_or_else(|| panic!("open quote in {line:?}")),
-            None => {
-                let end = after.find(' ').unwrap_or(after.len());
-                (after[..end].to_owned(), &after[end..])
-            }
+        let (value, after) = if let Some(quoted) = after.strip_prefix('"') {
+            unquote(quoted).unwrap_or_else(|| panic!("open quote in {line:?}"))
+        } else {
+            let end = after.find(' ').unwrap_or(after.len());
+            (after[..end].to_owned(), &after[end..])
         };
         assert!(
             fields.insert(key.to_owned(), value).is_none(),
             "{key} comes twice in {line:?}"
         );
-        rest = match after.strip_prefix(' ') {
-            Some(next) => next,
-            None => {
-                assert!(after.is_empty(), "{after:?} follows a value in {line:?}");
-                after
-            }
-        };
+        assert!(
+            after.is_empty() || after.starts_with(' '),
+            "{after:?} follows a value in {line:?}"
+        );
+        rest = after.trim_start_matches(' ');
     }
     fields
 }
