@@ -9,6 +9,7 @@ mod list;
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use clap::builder::NonEmptyStringValueParser;
 use futures_util::FutureExt;
 use tokio::time::Instant;
 
@@ -51,13 +52,14 @@ pub struct Args {
     #[arg(
         long = "aws.profile",
         env = "IAM_KEY_EXPORTER_AWS_PROFILE",
-        value_name = "NAME"
+        value_name = "NAME",
+        value_parser = NonEmptyStringValueParser::new()
     )]
     pub profile: Option<String>,
 
     /// Calls to AWS under way at once
     #[arg(long = "aws.max-concurrency", env = "IAM_KEY_EXPORTER_AWS_MAX_CONCURRENCY", value_name = "N",
-        default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
+        default_value_t = 16, value_parser = crate::cli::whole_number(1..=256_u16), allow_negative_numbers = true)]
     pub max_concurrency: u16,
 }
 
