@@ -54,7 +54,11 @@ impl Finding<'_> {
     fn value(&self) -> Value {
         let Self { report, row } = self;
         let control = report.control;
-        let account = row.subject.account.as_ref().map_or(NO_ACCOUNT, AccountId::as_str);
+        let account = row
+            .subject
+            .account
+            .as_ref()
+            .map_or(NO_ACCOUNT, AccountId::as_str);
         let partition = row.subject.partition.as_deref().unwrap_or("aws");
         let region = report
             .region
@@ -93,7 +97,11 @@ impl Finding<'_> {
                 "Types": [TYPE],
             },
         });
-        if let Some(name) = row.subject.account_name.as_deref().filter(|name| !name.trim().is_empty())
+        if let Some(name) = row
+            .subject
+            .account_name
+            .as_deref()
+            .filter(|name| !name.trim().is_empty())
         {
             finding["AwsAccountName"] = fitting(name, LONGEST_ACCOUNT_NAME).into();
         }

@@ -57,7 +57,10 @@ pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
             ("time", "0"),
         ];
         let message = [("message", row.reason.as_str())];
-        let problem = [("message", row.reason.as_str()), ("type", row.status.as_str())];
+        let problem = [
+            ("message", row.reason.as_str()),
+            ("type", row.status.as_str()),
+        ];
         xml.open("testcase", &case)?;
         match row.status {
             Status::Ok | Status::Info => {}

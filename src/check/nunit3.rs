@@ -72,7 +72,11 @@ pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     properties(&mut xml, control.tags.iter().copied())?;
     if shown.failed() > 0 {
         xml.open("failure", &[])?;
-        xml.text("message", &[], "One or more keys are overdue or could not be judged.")?;
+        xml.text(
+            "message",
+            &[],
+            "One or more keys are overdue or could not be judged.",
+        )?;
         xml.close("failure")?;
     }
     for (number, row) in report.rows.iter().enumerate() {

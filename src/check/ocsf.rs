@@ -93,8 +93,7 @@ impl Finding<'_> {
         let subject = &self.row.subject;
         let mut cloud = json!({ "provider": "AWS" });
         if let Some(id) = &subject.account {
-            cloud["account"] =
-                json!({ "uid": id.as_str(), "type_id": 10, "type": "AWS Account" });
+            cloud["account"] = json!({ "uid": id.as_str(), "type_id": 10, "type": "AWS Account" });
             if let Some(name) = &subject.account_name {
                 cloud["account"]["name"] = (**name).into();
             }

@@ -16,9 +16,11 @@ impl Bar {
             return Self(None);
         }
         let bar = ProgressBar::new_spinner().with_style(
-            ProgressStyle::with_template("{spinner} Reading users: {pos} of {len} [{bar:20}] {elapsed}")
-                .expect("the template is a constant")
-                .progress_chars("=> "),
+            ProgressStyle::with_template(
+                "{spinner} Reading users: {pos} of {len} [{bar:20}] {elapsed}",
+            )
+            .expect("the template is a constant")
+            .progress_chars("=> "),
         );
         bar.enable_steady_tick(Duration::from_millis(100));
         Self(Some(bar))

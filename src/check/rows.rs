@@ -208,9 +208,10 @@ impl View<'_> {
         let partition = inventory.map(|inventory| Arc::clone(&inventory.account.partition));
         let id = self.account.id;
         Row {
-            resource: partition
-                .as_ref()
-                .map_or_else(|| id.to_string(), |partition| format!("arn:{partition}:::{id}")),
+            resource: partition.as_ref().map_or_else(
+                || id.to_string(),
+                |partition| format!("arn:{partition}:::{id}"),
+            ),
             status: Status::Error,
             reason,
             dimensions: dimensions(id.to_string(), self.details, Details::default),

@@ -214,7 +214,10 @@ impl Page<'_> {
 fn notes(report: &Report) -> Vec<String> {
     let mut notes = vec![report.basis()];
     if report.hidden() > 0 {
-        notes.push(format!("{} rows are not shown (--status).", report.hidden()));
+        notes.push(format!(
+            "{} rows are not shown (--status).",
+            report.hidden()
+        ));
     }
     if report.summary.total() == 0 {
         notes.push("No access keys.".into());

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 /// The text with everything that isn't meant to be seen written out, e.g. an escape character as
 /// `\u{1b}`: control characters, which drive terminals and which XML forbids, and the invisible
 /// ones, which make one name look like another.
-pub fn visible(text: &str) -> Cow<'_, str> {
+pub(super) fn visible(text: &str) -> Cow<'_, str> {
     if !text.contains(is_unseen) {
         return Cow::Borrowed(text);
     }

@@ -106,9 +106,11 @@ fn user_names(
         Some(match api.users(marker, deadline).await {
             Ok(Page { items, next }) => {
                 progress.found(items.len());
-                (items.into_iter().map(Ok).collect(),
-                next.map_or(Next::End, |marker| Next::Page(Some(marker))),
-            )}
+                (
+                    items.into_iter().map(Ok).collect(),
+                    next.map_or(Next::End, |marker| Next::Page(Some(marker))),
+                )
+            }
             Err(error) => (vec![Err(error)], Next::End),
         })
     })

@@ -188,7 +188,9 @@ impl Aws {
             alias: self.alias(api, now, deadline).await,
         };
         match self.strategy {
-            Strategy::List => Box::pin(list::collect(api, account, &self.progress, now, deadline)).await,
+            Strategy::List => {
+                Box::pin(list::collect(api, account, &self.progress, now, deadline)).await
+            }
             Strategy::Report => {
                 let report = self.report(api, deadline).await?;
                 Ok(from_report(account, &report, now))
@@ -198,7 +200,16 @@ impl Aws {
                     if std::mem::take(&mut self.lists_instead) {
                         tracing::info!("the credential report can be used again");
                     }
-                    Ok(auto::collect(api, account, &dated, &mut self.memory, &self.progress, now, deadline).await)
+                    Ok(auto::collect(
+                        api,
+                        account,
+                        &dated,
+                        &mut self.memory,
+                        &self.progress,
+                        now,
+                        deadline,
+                    )
+                    .await)
                 }
                 Ok(dated) => {
                     let generated = dated.generated.to_rfc3339_opts(SecondsFormat::Secs, true);
