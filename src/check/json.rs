@@ -20,6 +20,7 @@ pub(super) const ROOT_GROUP: &str = "root_result_group";
 const RUN_COMPLETE: u8 = 4;
 
 #[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "the names are Powerpipe's")]
 struct Group<'a> {
     group_id: &'a str,
     title: &'a str,

@@ -81,6 +81,10 @@ pub struct Args {
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Check")]
 #[group(skip)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the command line"
+)]
 pub struct OutputArgs {
     /// Benchmark whose number, title and tags the control goes by
     #[arg(long, env = "IAM_KEY_EXPORTER_CHECK_CONTROL", value_name = "ID",

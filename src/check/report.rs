@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     policy::{Boundary, Policy},
-    snapshot::Snapshot,
+    snapshot::{AccountState, Snapshot},
 };
 
 /// The results of the control at one instant.
@@ -105,5 +105,5 @@ impl Summary {
 pub fn is_complete(snapshot: &Snapshot) -> bool {
     snapshot.unidentified.is_none()
         && !snapshot.accounts.is_empty()
-        && snapshot.accounts.iter().all(|account| account.is_up())
+        && snapshot.accounts.iter().all(AccountState::is_up)
 }

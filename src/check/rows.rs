@@ -332,10 +332,10 @@ impl View<'_> {
         due: Option<DateTime<Utc>>,
     ) -> Details {
         let (last_used, service, region) = match &key.last_use {
-            LastUse::At(used) => (
-                timestamp(used.time),
-                used.service.to_string(),
-                used.region.to_string(),
+            LastUse::At(last) => (
+                timestamp(last.time),
+                last.service.to_string(),
+                last.region.to_string(),
             ),
             LastUse::Never => ("never".into(), String::new(), String::new()),
             LastUse::Unknown => ("unknown".into(), String::new(), String::new()),

@@ -150,9 +150,7 @@ impl Page<'_> {
             let lead = leads[number.min(1)];
             let is_last = number + 1 == lines.len();
             let free = room.saturating_sub(line.width() + tail_width);
-            if !is_last {
-                self.line(&[lead, (text.0, line)])?;
-            } else if tail_width == 0 {
+            if !is_last || tail_width == 0 {
                 self.line(&[lead, (text.0, line)])?;
             } else if free >= 3 {
                 let dots = dots(free);
