@@ -14,8 +14,8 @@ use iam_key_exporter::{
 };
 use support::{
     aws_source::{
-        Reader, Refreshing, at, days, find, ids, inventory, names, only_account, only_key, settings,
-        user,
+        Reader, Refreshing, at, days, find, ids, inventory, names, only_account, only_key,
+        settings, user,
     },
     fake_aws::{Action, ErrorCode, FakeAws, Fault, LastUsed, Operation, PageStyle, Population},
 };
@@ -143,7 +143,11 @@ async fn a_user_deleted_during_the_listing_is_no_failure() {
     let aws = FakeAws::start().await;
     with_users(&aws, &["alice", "bob", "carol"]);
     aws.inject(
-        Fault::on(Operation::ListAccessKeys, Action::Error(ErrorCode::NoSuchEntity)).user("bob"),
+        Fault::on(
+            Operation::ListAccessKeys,
+            Action::Error(ErrorCode::NoSuchEntity),
+        )
+        .user("bob"),
     );
     let found = Reader::new(&aws, Strategy::List).read(&aws).await;
     assert_eq!(names(&found), ["alice", "carol"]);
@@ -156,18 +160,28 @@ async fn one_denied_user_costs_that_user_and_nobody_else() {
     let aws = FakeAws::start().await;
     with_users(&aws, &["alice", "bob", "carol"]);
     aws.inject(
-        Fault::on(Operation::ListAccessKeys, Action::Error(ErrorCode::AccessDenied)).user("bob"),
+        Fault::on(
+            Operation::ListAccessKeys,
+            Action::Error(ErrorCode::AccessDenied),
+        )
+        .user("bob"),
     );
     let mut reader = Reader::new(&aws, Strategy::List);
     let found = reader.read(&aws).await;
 
     assert_eq!(names(&found), ["alice", "bob", "carol"]);
-    assert_eq!(user(&found, "bob").reading, Reading::Unread(Reason::AccessDenied));
+    assert_eq!(
+        user(&found, "bob").reading,
+        Reading::Unread(Reason::AccessDenied)
+    );
     assert_eq!(found.unread_users(), 1);
     assert!(!found.is_complete());
     assert_eq!(found.reasons(), [Reason::AccessDenied]);
     let now = aws.account().now;
-    assert_eq!(Policy::default().is_compliant(user(&found, "bob"), now), None);
+    assert_eq!(
+        Policy::default().is_compliant(user(&found, "bob"), now),
+        None
+    );
     assert_eq!(
         Policy::default().is_compliant(user(&found, "alice"), now),
         Some(false)
@@ -194,7 +208,12 @@ async fn a_status_never_heard_of_makes_nobody_compliant() {
     let aws = FakeAws::start().await;
     with_users(&aws, &["alice", "bob"]);
     aws.account().set_now(at("2026-01-02T00:00:00Z"));
-    let id = aws.account().users()["bob"].keys().keys().next().unwrap().clone();
+    let id = aws.account().users()["bob"]
+        .keys()
+        .keys()
+        .next()
+        .unwrap()
+        .clone();
     aws.account().set_key_status(&id, "Suspended");
 
     let found = Reader::new(&aws, Strategy::List).read(&aws).await;
@@ -255,7 +274,11 @@ async fn a_cut_or_broken_answer_never_passes_for_fewer_users_or_keys() {
         with_users(&aws, &["alice", "bob"]);
         aws.inject(Fault::on(Operation::ListUsers, action.clone()));
         let error = Reader::new(&aws, Strategy::List).fail(&aws).await;
-        assert_eq!(error.reason, Reason::MalformedResponse, "{action:?}: {error}");
+        assert_eq!(
+            error.reason,
+            Reason::MalformedResponse,
+            "{action:?}: {error}"
+        );
         assert!(error.message.starts_with("ListUsers: "), "{error}");
 
         aws.clear_faults();
@@ -301,12 +324,17 @@ async fn the_alias_is_asked_for_once_an_hour() {
     let mut reader = Reader::new(&aws, Strategy::List);
     let start = aws.account().now;
     for minutes in [0, 5, 59] {
-        aws.account().set_now(start + chrono::TimeDelta::minutes(minutes));
-        assert_eq!(reader.read(&aws).await.account.alias.as_deref(), Some("acme"));
+        aws.account()
+            .set_now(start + chrono::TimeDelta::minutes(minutes));
+        assert_eq!(
+            reader.read(&aws).await.account.alias.as_deref(),
+            Some("acme")
+        );
     }
     assert_eq!(aws.calls().of(Operation::ListAccountAliases), 1);
     aws.account().alias = None;
-    aws.account().set_now(start + chrono::TimeDelta::minutes(60));
+    aws.account()
+        .set_now(start + chrono::TimeDelta::minutes(60));
     assert_eq!(reader.read(&aws).await.account.alias, None);
 }
 

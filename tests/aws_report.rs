@@ -130,21 +130,24 @@ async fn a_report_that_expires_or_is_made_anew_between_two_calls_is_waited_for()
 
 #[tokio::test]
 async fn limit_exceeded_means_to_take_what_there_is_or_wait() {
-    let limited = |calls| {
+    let limited = || {
         Fault::on(
             Operation::GenerateCredentialReport,
             Action::Error(ErrorCode::LimitExceeded),
         )
-        .first(calls)
     };
     let aws = alice().await;
     aws.account().complete_report();
-    aws.inject(limited(u64::MAX));
-    assert!(is_alice(&Reader::new(&aws, Strategy::Report).read(&aws).await));
+    aws.inject(limited());
+    assert!(is_alice(
+        &Reader::new(&aws, Strategy::Report).read(&aws).await
+    ));
 
     let aws = alice().await;
-    aws.inject(limited(2));
-    assert!(is_alice(&Reader::new(&aws, Strategy::Report).read(&aws).await));
+    aws.inject(limited().first(2));
+    assert!(is_alice(
+        &Reader::new(&aws, Strategy::Report).read(&aws).await
+    ));
     // Twice limited, STARTED, COMPLETE.
     assert_eq!(aws.calls().of(Operation::GenerateCredentialReport), 4);
 }
@@ -154,7 +157,9 @@ async fn a_report_that_may_be_fetched_but_not_asked_for_is_fetched() {
     let aws = alice().await;
     aws.account().complete_report();
     aws.deny(Operation::GenerateCredentialReport);
-    assert!(is_alice(&Reader::new(&aws, Strategy::Report).read(&aws).await));
+    assert!(is_alice(
+        &Reader::new(&aws, Strategy::Report).read(&aws).await
+    ));
 }
 
 #[tokio::test]
@@ -211,7 +216,9 @@ async fn a_report_that_never_comes_is_given_up_in_time() {
         let error = outcome.result.unwrap_err();
         assert_eq!(error.reason, Reason::ReportUnavailable, "{what}: {error}");
         assert!(
-            error.message.starts_with("GetCredentialReport: no credential report after "),
+            error
+                .message
+                .starts_with("GetCredentialReport: no credential report after "),
             "{error}"
         );
     }
@@ -245,7 +252,10 @@ async fn a_report_that_is_no_report_is_malformed() {
         aws.account().report.replace(now, content);
         let error = Reader::new(&aws, Strategy::Report).fail(&aws).await;
         assert_eq!(error.reason, Reason::MalformedResponse, "{error}");
-        assert!(error.message.starts_with("GetCredentialReport: "), "{error}");
+        assert!(
+            error.message.starts_with("GetCredentialReport: "),
+            "{error}"
+        );
     }
 }
 
@@ -258,5 +268,7 @@ async fn a_third_key_is_in_no_report() {
         account.add_key("alice", now - days(400));
         account.complete_report();
     }
-    assert!(is_alice(&Reader::new(&aws, Strategy::Report).read(&aws).await));
+    assert!(is_alice(
+        &Reader::new(&aws, Strategy::Report).read(&aws).await
+    ));
 }

@@ -220,7 +220,8 @@ impl Refreshing {
     pub async fn refresh(&mut self) -> Arc<Snapshot> {
         let complete = self.refresher.refresh().await;
         let snapshot = self.snapshot();
-        let up = snapshot.unidentified.is_none() && snapshot.accounts.iter().all(AccountState::is_up);
+        let up =
+            snapshot.unidentified.is_none() && snapshot.accounts.iter().all(AccountState::is_up);
         assert_eq!(complete, up);
         snapshot
     }
@@ -270,9 +271,7 @@ impl Logs {
             .without_time()
             .with_target(false)
             .with_writer(move || writer.clone())
-            .with_filter(
-                Targets::new().with_target("iam_key_exporter", tracing::Level::DEBUG),
-            );
+            .with_filter(Targets::new().with_target("iam_key_exporter", tracing::Level::DEBUG));
         let subscriber = tracing_subscriber::registry().with(lines);
         (logs, tracing::subscriber::set_default(subscriber))
     }

@@ -250,9 +250,7 @@ impl Aws {
     /// Says, once, that users are listed one by one because the report can't be used.
     fn say_lists_instead(&mut self, why: &str) {
         if !std::mem::replace(&mut self.lists_instead, true) {
-            tracing::warn!(
-                "every user is listed, for want of a usable credential report: {why}"
-            );
+            tracing::warn!("every user is listed, for want of a usable credential report: {why}");
         }
     }
 
