@@ -340,7 +340,7 @@ fn keeps_the_promise(max_age_days: i64) {
     let client = Builder::new().build_http();
     let seen = Seen::default();
     let mut runner = TestRunner::new(Config {
-        cases: 32,
+        cases: 24,
         failure_persistence: None,
         ..Config::default()
     });
@@ -350,7 +350,7 @@ fn keeps_the_promise(max_age_days: i64) {
     if let Err(error) = result {
         panic!("{error}");
     }
-    // 32 histories that show none of this would be no test.
+    // 24 histories that show none of this would be no test.
     for (what, count) in [
         ("refreshes", &seen.refreshes),
         ("overdue keys", &seen.overdue),
