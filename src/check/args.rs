@@ -18,10 +18,7 @@ use crate::{
     logging, refresh, source,
 };
 
-/// Check every access key once, print the results and exit
-///
-/// Judges the keys as the control "Ensure access keys are rotated every 90 days or less" does.
-/// Nothing is served and nothing is changed in AWS.
+/// What to check and how to show it.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Exit status: 0 fine, 1 alarms, 2 errors or something that could not be read (this wins over \
