@@ -33,6 +33,16 @@ const WIDEST_SUMMARY: usize = 60;
 /// How many columns the inside of a bar has.
 const BAR: usize = 10;
 
+/// The details that the reason doesn't tell already.
+const DETAILS: [&str; 6] = [
+    "age_days",
+    "due",
+    "last_used",
+    "last_used_service",
+    "last_used_region",
+    "rotation_step",
+];
+
 /// What stands before a row's reason, e.g. `| ALARM: `.
 const PREFIX: usize = 9;
 
@@ -119,15 +129,15 @@ impl Page<'_> {
             (Style::new(), &visible(&row.reason)),
             &[(Style::new(), &account)],
         )?;
-        let details = row.dimensions[1..]
+        let details = row
+            .dimensions
             .iter()
-            .filter(|(_, value)| !value.is_empty())
+            .filter(|(key, value)| DETAILS.contains(key) && !value.is_empty())
             .map(|(key, value)| format!("{key}={}", visible(value)))
             .collect::<Vec<_>>();
         if details.is_empty() {
             return Ok(());
         }
-        // Between two facts, not within one, which may hold a space.
         let words = details.join(" ");
         for line in wrapped(&words, self.width - PREFIX) {
             self.line(&[(Style::new(), &indent), (Style::new().dimmed(), &line)])?;
