@@ -39,7 +39,7 @@ use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
     credential_report::Patience,
-    failure::{CallError, attempt_reason},
+    failure::{CallError, NotWhole, attempt_reason},
 };
 use crate::{
     counts::{Operation, RequestCounts},
@@ -519,15 +519,16 @@ impl Intercept for RequireWholeDocuments {
         _components: &RuntimeComponents,
         _config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let response = context.response();
-        if !response.status().is_success() {
+        // An error, be it AWS's or that of a connection cut in the middle, speaks for itself.
+        if context.output_or_error().is_err() {
             return Ok(());
         }
+        let response = context.response();
         let body = response.body().bytes().unwrap_or_default();
         if is_whole(body) {
             Ok(())
         } else {
-            Err("the answer's XML is cut short or ill-formed".into())
+            Err(NotWhole.into())
         }
     }
 }

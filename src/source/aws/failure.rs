@@ -94,6 +94,11 @@ impl CallError {
     }
 }
 
+/// An answer of 200 whose XML isn't one whole document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the answer is not a whole XML document")]
+pub(super) struct NotWhole;
+
 impl From<CallError> for SourceError {
     fn from(error: CallError) -> Self {
         let advice = advice(error.reason, error.operation);
@@ -235,11 +240,7 @@ fn chain_reason(error: &(dyn Error + 'static)) -> Option<Reason> {
             return Some(Reason::Tls);
         }
         if let Some(io) = error.downcast_ref::<std::io::Error>() {
-            // An io::Error built from another error keeps it inside, not as its source.
-            if io
-                .get_ref()
-                .is_some_and(<dyn Error + Send + Sync>::is::<rustls::Error>)
-            {
+            if holds_tls_error(io) {
                 return Some(Reason::Tls);
             }
             found = Some(Reason::Network);
@@ -250,6 +251,17 @@ fn chain_reason(error: &(dyn Error + 'static)) -> Option<Reason> {
         next = error.source();
     }
     found
+}
+
+/// Whether the error was built from one of TLS, which it keeps inside and not as its source; the
+/// HTTP client nests such errors in each other.
+fn holds_tls_error(error: &std::io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| {
+        inner.is::<rustls::Error>()
+            || inner
+                .downcast_ref::<std::io::Error>()
+                .is_some_and(holds_tls_error)
+    })
 }
 
 /// Whether the connection ended before the whole answer came. hyper's own error type can't be
@@ -283,6 +295,9 @@ fn innermost(error: &(dyn Error + 'static)) -> String {
     let mut next = Some(error);
     while let Some(error) = next {
         let text = error.to_string();
+        if error.is::<NotWhole>() {
+            return text;
+        }
         if texts.last() != Some(&text) {
             texts.push(text);
         }
