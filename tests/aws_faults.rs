@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::{io, sync::Arc, time::Duration};
+use std::time::Duration;
 
 use aws_credential_types::provider::{
     ProvideCredentials, SharedCredentialsProvider, error::CredentialsError, future,
@@ -24,12 +24,9 @@ use support::{
         names, only_account, settings, user,
     },
     fake_aws::{Action, ErrorCode, FakeAws, Fault, Operation},
+    tls_front::TlsFront,
 };
-use tokio::{io::copy_bidirectional, net::TcpListener, time::Instant};
-use tokio_rustls::{
-    TlsAcceptor,
-    rustls::{ServerConfig, crypto::aws_lc_rs, pki_types::PrivateKeyDer},
-};
+use tokio::{net::TcpListener, time::Instant};
 
 /// So many users with one old key each.
 async fn with_users(count: usize) -> FakeAws {
@@ -66,7 +63,7 @@ fn reader(settings: Settings) -> Reader {
 #[tokio::test]
 async fn throttling_slows_a_refresh_down_and_loses_nobody() {
     let aws = with_users(60).await;
-    aws.set_rate_limit(60.0, 10);
+    aws.set_rate_limit(100.0, 20);
     let limits = Limits {
         max_attempts: 10,
         first_backoff: Duration::from_millis(200),
@@ -424,49 +421,12 @@ async fn no_credentials_are_told_as_such_at_every_strategy() {
     assert_eq!(aws.calls().total(), 0);
 }
 
-/// The double behind TLS, with a certificate that only its own bundle vouches for.
-struct Tls {
-    endpoint: String,
-    bundle: Vec<u8>,
-}
-
-impl Tls {
-    async fn before(aws: &FakeAws) -> Self {
-        let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let key = PrivateKeyDer::Pkcs8(certified.signing_key.serialize_der().into());
-        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certified.cert.der().clone()], key)
-            .unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let upstream = aws.address();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let acceptor = acceptor.clone();
-                tokio::spawn(async move {
-                    let mut outer = acceptor.accept(stream).await?;
-                    let mut inner = tokio::net::TcpStream::connect(upstream).await?;
-                    copy_bidirectional(&mut outer, &mut inner).await?;
-                    io::Result::Ok(())
-                });
-            }
-        });
-        Self {
-            endpoint: format!("https://localhost:{port}"),
-            bundle: certified.cert.pem().into_bytes(),
-        }
-    }
-}
-
 #[tokio::test]
 async fn an_untrusted_certificate_is_a_tls_fault_and_a_bundle_makes_it_trusted() {
     let aws = with_users(2).await;
-    let tls = Tls::before(&aws).await;
-    let mut distrusting = reader(settings(&tls.endpoint));
+    let tls = TlsFront::before(&aws, "localhost").await;
+    let endpoint = format!("https://localhost:{}", tls.address.port());
+    let mut distrusting = reader(settings(&endpoint));
     let error = distrusting.fail(&aws).await;
     assert_eq!(error.reason, Reason::Tls, "{error}");
     assert_is_useful(&error, "GetCallerIdentity", "AWS_CA_BUNDLE");
@@ -479,7 +439,7 @@ async fn an_untrusted_certificate_is_a_tls_fault_and_a_bundle_makes_it_trusted()
 
     let found = reader(Settings {
         ca_bundle: Some(tls.bundle),
-        ..settings(&tls.endpoint)
+        ..settings(&endpoint)
     })
     .read(&aws)
     .await;

@@ -58,7 +58,7 @@ impl CallError {
         };
         let message = match error {
             SdkError::ServiceError(service) => service_message(service.err().meta(), service.raw()),
-            _ => innermost(error),
+            _ => in_short(&innermost(error)),
         };
         Self {
             operation,
@@ -101,7 +101,7 @@ pub(super) struct NotWhole;
 
 impl From<CallError> for SourceError {
     fn from(error: CallError) -> Self {
-        let advice = advice(error.reason, error.operation);
+        let advice = advice(&error);
         Self {
             reason: error.reason,
             message: format!("{error}{advice}"),
@@ -110,8 +110,9 @@ impl From<CallError> for SourceError {
 }
 
 /// What a person can do about a failure.
-fn advice(reason: Reason, operation: Operation) -> String {
-    match reason {
+fn advice(error: &CallError) -> String {
+    let operation = error.operation;
+    match error.reason {
         Reason::AccessDenied => format!(
             "; allow {}:{} (see deploy/aws/iam-policy.json)",
             if operation == Operation::GetCallerIdentity {
@@ -121,6 +122,9 @@ fn advice(reason: Reason, operation: Operation) -> String {
             },
             operation.as_str()
         ),
+        Reason::Credentials if error.message.contains("SSO") => {
+            "; log in to the session (aws sso login)".into()
+        }
         Reason::Credentials => "; set AWS_PROFILE or --aws.profile, AWS_ACCESS_KEY_ID and \
             AWS_SECRET_ACCESS_KEY, or run where a role is attached; outside the default partition \
             set AWS_REGION too"
@@ -304,6 +308,19 @@ fn innermost(error: &(dyn Error + 'static)) -> String {
         next = error.source();
     }
     texts.split_off(texts.len().saturating_sub(2)).join(": ")
+}
+
+/// The SDK's text without what is long and tells little, and without what may be secret: a
+/// credential process that traces its own commands writes the credentials to its standard error.
+fn in_short(text: &str) -> String {
+    let text = match text.split_once(" Stderr: ") {
+        Some((before, _)) => &format!("{before} Run it by hand to see why"),
+        None => text,
+    };
+    match text.split_once(". Attempted: ") {
+        Some((before, _)) => before.to_owned(),
+        None => text.to_owned(),
+    }
 }
 
 /// The text on one line and not longer than a log line should be.
