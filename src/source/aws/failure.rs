@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use aws_config::meta::ProviderChainError;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_iam::operation::{
     generate_credential_report::GenerateCredentialReportError,
@@ -279,6 +280,9 @@ fn service_message(meta: &ErrorMetadata, response: &HttpResponse) -> String {
 
 /// The last two messages of a chain: the SDK's outer ones only say "dispatch failure".
 fn innermost(error: &(dyn Error + 'static)) -> String {
+    if let Some(text) = no_credentials(error) {
+        return text;
+    }
     let mut texts = Vec::new();
     let mut next = Some(error);
     while let Some(error) = next {
@@ -289,6 +293,22 @@ fn innermost(error: &(dyn Error + 'static)) -> String {
         next = error.source();
     }
     texts.split_off(texts.len().saturating_sub(2)).join(": ")
+}
+
+/// Where the SDK looked for credentials in vain, and what it met there; its own account of that takes
+/// a line for each place.
+fn no_credentials(error: &(dyn Error + 'static)) -> Option<String> {
+    let chain = std::iter::successors(Some(error), |error| (*error).source())
+        .find_map(|error| error.downcast_ref::<ProviderChainError<CredentialsError>>())?;
+    let places: Vec<String> = chain
+        .attempts()
+        .iter()
+        .map(|attempt| match attempt.error().source() {
+            Some(why) => format!("{}: {why}", attempt.name()),
+            None => format!("{}: nothing", attempt.name()),
+        })
+        .collect();
+    Some(format!("no credentials found ({})", places.join("; ")))
 }
 
 /// The text on one line and not longer than a log line should be.

@@ -183,9 +183,22 @@ impl Aws {
         }
         Outcome {
             account: self.owner.as_ref().map(|owner| owner.account),
-            result: result.map_err(SourceError::from),
+            result: result.map_err(|error| self.explain(error)),
             duration: start.elapsed(),
         }
+    }
+
+    /// The failure in words for a person. The SDK doesn't say which profile has no credentials.
+    fn explain(&self, error: CallError) -> SourceError {
+        let mut error = SourceError::from(error);
+        if error.reason == Reason::Credentials
+            && let Origin::DefaultChain {
+                profile: Some(profile),
+            } = &self.settings.origin
+        {
+            error.message = format!("--aws.profile={profile}: {}", error.message);
+        }
+        error
     }
 
     async fn read(
