@@ -4,7 +4,8 @@ use std::{ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
 
 use aws_config::{
     BehaviorVersion, default_provider::region::DefaultRegionChain,
-    meta::region::RegionProviderChain,
+    meta::region::RegionProviderChain, profile::ProfileFileCredentialsProvider,
+    provider_config::ProviderConfig,
 };
 use aws_sdk_iam::types::ReportStateType;
 use aws_smithy_http_client::{
@@ -425,17 +426,34 @@ async fn configure(settings: &Settings) -> SdkConfig {
     );
     match &settings.origin {
         Origin::DefaultChain { profile } => {
+            let client = http_client(settings.ca_bundle.clone());
             let mut loader = aws_config::defaults(BehaviorVersion::latest())
-                .http_client(http_client(settings.ca_bundle.clone()))
+                .http_client(client.clone())
                 .timeout_config(timeouts)
                 .retry_config(retries);
             let mut region = DefaultRegionChain::builder();
             if let Some(profile) = profile {
-                loader = loader.profile_name(profile);
                 region = region.profile_name(profile);
             }
-            let region =
-                RegionProviderChain::first_try(region.build()).or_else(Region::new(DEFAULT_REGION));
+            let region = RegionProviderChain::first_try(region.build())
+                .or_else(Region::new(DEFAULT_REGION))
+                .region()
+                .await;
+            if let Some(profile) = profile {
+                // In the default chain credentials of the environment go before those of a profile,
+                // even of one that was asked for: the wrong account would be read in silence.
+                let provider = ProviderConfig::without_region()
+                    .with_behavior_version(Some(BehaviorVersion::latest()))
+                    .with_region(region.clone())
+                    .with_http_client(client);
+                let credentials = ProfileFileCredentialsProvider::builder()
+                    .profile_name(profile)
+                    .configure(&provider)
+                    .build();
+                loader = loader
+                    .profile_name(profile)
+                    .credentials_provider(credentials);
+            }
             loader.region(region).load().await
         }
         Origin::Config(config) => {

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use aws_config::meta::ProviderChainError;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_iam::operation::{
     generate_credential_report::GenerateCredentialReportError,
@@ -58,7 +59,7 @@ impl CallError {
         };
         let message = match error {
             SdkError::ServiceError(service) => service_message(service.err().meta(), service.raw()),
-            _ => in_short(&innermost(error)),
+            _ => discreet(&innermost(error)),
         };
         Self {
             operation,
@@ -295,6 +296,9 @@ fn service_message(meta: &ErrorMetadata, response: &HttpResponse) -> String {
 
 /// The last two messages of a chain: the SDK's outer ones only say "dispatch failure".
 fn innermost(error: &(dyn Error + 'static)) -> String {
+    if let Some(text) = no_credentials(error) {
+        return text;
+    }
     let mut texts = Vec::new();
     let mut next = Some(error);
     while let Some(error) = next {
@@ -310,15 +314,27 @@ fn innermost(error: &(dyn Error + 'static)) -> String {
     texts.split_off(texts.len().saturating_sub(2)).join(": ")
 }
 
-/// The SDK's text without what is long and tells little, and without what may be secret: a
-/// credential process that traces its own commands writes the credentials to its standard error.
-fn in_short(text: &str) -> String {
-    let text = match text.split_once(" Stderr: ") {
-        Some((before, _)) => &format!("{before} Run it by hand to see why"),
-        None => text,
-    };
-    match text.split_once(". Attempted: ") {
-        Some((before, _)) => before.to_owned(),
+/// Where the SDK looked for credentials in vain, and what it met there; its own account of that takes
+/// a line for each place.
+fn no_credentials(error: &(dyn Error + 'static)) -> Option<String> {
+    let chain = std::iter::successors(Some(error), |error| (*error).source())
+        .find_map(|error| error.downcast_ref::<ProviderChainError<CredentialsError>>())?;
+    let places: Vec<String> = chain
+        .attempts()
+        .iter()
+        .map(|attempt| match attempt.error().source() {
+            Some(why) => format!("{}: {}", attempt.name(), discreet(&why.to_string())),
+            None => format!("{}: nothing", attempt.name()),
+        })
+        .collect();
+    Some(format!("no credentials found ({})", places.join("; ")))
+}
+
+/// The SDK's text without what may be secret: a credential process that traces its own commands
+/// writes the credentials to its standard error.
+fn discreet(text: &str) -> String {
+    match text.split_once(" Stderr: ") {
+        Some((before, _)) => format!("{before} Run it by hand to see why"),
         None => text.to_owned(),
     }
 }

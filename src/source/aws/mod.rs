@@ -194,7 +194,7 @@ impl Aws {
             Origin::DefaultChain {
                 profile: Some(profile),
             } if error.reason == Reason::Credentials => SourceError {
-                message: format!("{} (the profile is {profile})", error.message),
+                message: format!("--aws.profile={profile}: {}", error.message),
                 ..error
             },
             _ => error,
