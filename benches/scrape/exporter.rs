@@ -1,0 +1,97 @@
+//! The exporter as it is, over made-up keys.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use iam_key_exporter::{
+    clock::Clock,
+    counts::{RefreshCounts, RequestCounts},
+    metrics::{
+        self,
+        exposition::{Exposition, render},
+        keys,
+    },
+    snapshot::Snapshot,
+    web::{
+        self,
+        routes::{Readiness, Routes},
+        server::{self, Limits},
+    },
+};
+use tokio::sync::watch;
+
+use super::{
+    client::Kind,
+    measure::{child::Process, median},
+    population, until_stdin_ends,
+};
+
+/// The role of a process that serves so many keys.
+#[tokio::main]
+pub(crate) async fn serve(keys: usize) -> anyhow::Result<()> {
+    let (_publish, snapshot) = watch::channel(Arc::new(population::snapshot(keys)));
+    let exposer = metrics::exposer(
+        snapshot,
+        Clock::Fixed(population::now()),
+        Arc::new(RequestCounts::default()),
+        Arc::new(RefreshCounts::default()),
+    );
+    let routes = Routes::new(
+        "/metrics".parse().expect("the path is a telemetry path"),
+        exposer,
+        Arc::new(|| Readiness::Ready),
+    );
+    let listen = "127.0.0.1:0".parse().expect("the address is an address");
+    let bound = server::bind(&[listen], Limits::default()).await?;
+    println!("{}", bound.addresses()[0].port());
+    let ended = tokio::task::spawn_blocking(until_stdin_ends);
+    web::serve(bound, routes, async { drop(ended.await) }).await;
+    Ok(())
+}
+
+/// What rendering takes by itself.
+pub(crate) struct Render {
+    pub(crate) time: Duration,
+    pub(crate) bytes: u64,
+}
+
+/// The role of a process that renders so many keys in each kind, without a server.
+pub(crate) fn time_renders(keys: usize) -> anyhow::Result<()> {
+    let snapshot = Arc::new(population::snapshot(keys));
+    for kind in Kind::ALL {
+        let began = Instant::now();
+        let mut times = Vec::new();
+        let mut bytes = 0;
+        while times.len() < 5 || (times.len() < 101 && began.elapsed() < Duration::from_secs(1)) {
+            let start = Instant::now();
+            let exposition = render_once(&snapshot, kind)?;
+            times.push(start.elapsed());
+            bytes = exposition.len();
+        }
+        println!("{} {bytes}", median(times).as_nanos());
+    }
+    until_stdin_ends();
+    Ok(())
+}
+
+fn render_once(snapshot: &Arc<Snapshot>, kind: Kind) -> anyhow::Result<Exposition> {
+    let registry = keys::registry(Arc::clone(snapshot), population::now());
+    Ok(render([&registry], kind.format, kind.encoding)?)
+}
+
+/// What rendering so many keys takes, for each of [`Kind::ALL`].
+pub(crate) fn renders(keys: usize) -> anyhow::Result<Vec<Render>> {
+    let mut process = Process::role(["render", &keys.to_string()], &[])?;
+    let mut render = || {
+        let line = process.line()?;
+        let (nanoseconds, bytes) = line.split_once(' ').context("two numbers are missing")?;
+        Ok(Render {
+            time: Duration::from_nanos(nanoseconds.parse()?),
+            bytes: bytes.parse()?,
+        })
+    };
+    Kind::ALL.iter().map(|_| render()).collect()
+}
