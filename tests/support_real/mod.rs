@@ -1,0 +1,17 @@
+//! What the tests against real parts stand on: moto as AWS, Prometheus and promtool as themselves, and the exporter's
+//! binary between them.
+
+mod exporter;
+mod exposition;
+mod http;
+mod moto;
+mod process;
+mod prometheus;
+mod tools;
+mod wait;
+
+pub(crate) use exporter::{Exporter, Strategy};
+pub(crate) use exposition::{Metrics, serve_static};
+pub(crate) use moto::{ACCOUNT, ListedKey, Moto, Used};
+pub(crate) use prometheus::{Prometheus, check_metrics};
+pub(crate) use wait::{now, wait_for};
