@@ -9,12 +9,7 @@ use anyhow::Context as _;
 use iam_key_exporter::{
     clock::Clock,
     counts::{RefreshCounts, RequestCounts},
-    metrics::{
-        self,
-        exposition::{Exposition, render},
-        keys,
-    },
-    snapshot::Snapshot,
+    metrics::{self, exposition::Exposer},
     web::{
         self,
         routes::{Readiness, Routes},
@@ -32,16 +27,9 @@ use super::{
 /// The role of a process that serves so many keys.
 #[tokio::main]
 pub(crate) async fn serve(keys: usize) -> anyhow::Result<()> {
-    let (_publish, snapshot) = watch::channel(Arc::new(population::snapshot(keys)));
-    let exposer = metrics::exposer(
-        snapshot,
-        Clock::Fixed(population::now()),
-        Arc::new(RequestCounts::default()),
-        Arc::new(RefreshCounts::default()),
-    );
     let routes = Routes::new(
         "/metrics".parse().expect("the path is a telemetry path"),
-        exposer,
+        exposer(keys),
         Arc::new(|| Readiness::Ready),
     );
     let listen = "127.0.0.1:0".parse().expect("the address is an address");
@@ -59,15 +47,16 @@ pub(crate) struct Render {
 }
 
 /// The role of a process that renders so many keys in each kind, without a server.
-pub(crate) fn time_renders(keys: usize) -> anyhow::Result<()> {
-    let snapshot = Arc::new(population::snapshot(keys));
+#[tokio::main(flavor = "current_thread")]
+pub(crate) async fn time_renders(keys: usize) -> anyhow::Result<()> {
+    let exposer = exposer(keys);
     for kind in Kind::ALL {
         let began = Instant::now();
         let mut times = Vec::new();
         let mut bytes = 0;
         while times.len() < 5 || (times.len() < 101 && began.elapsed() < Duration::from_secs(1)) {
             let start = Instant::now();
-            let exposition = render_once(&snapshot, kind)?;
+            let exposition = exposer.scrape(kind.format, kind.encoding).await?;
             times.push(start.elapsed());
             bytes = exposition.len();
         }
@@ -77,9 +66,15 @@ pub(crate) fn time_renders(keys: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn render_once(snapshot: &Arc<Snapshot>, kind: Kind) -> anyhow::Result<Exposition> {
-    let registry = keys::registry(Arc::clone(snapshot), population::now());
-    Ok(render([&registry], kind.format, kind.encoding)?)
+fn exposer(keys: usize) -> Exposer {
+    // A snapshot whose sender is gone stays as it is.
+    let (_, snapshot) = watch::channel(Arc::new(population::snapshot(keys)));
+    metrics::exposer(
+        snapshot,
+        Clock::Fixed(population::now()),
+        Arc::new(RequestCounts::default()),
+        Arc::new(RefreshCounts::default()),
+    )
 }
 
 /// What rendering so many keys takes, for each of [`Kind::ALL`].
