@@ -8,6 +8,7 @@ mod exporter;
 mod support;
 
 use std::{
+    fmt::Write as _,
     fs,
     io::Write as _,
     os::unix::fs::{PermissionsExt as _, symlink},
@@ -51,10 +52,12 @@ fn report(users: &[(&str, i64)]) -> String {
         .to_owned();
     for (name, days) in users {
         let rotated = (now - TimeDelta::days(*days)).to_rfc3339();
-        text += &format!(
+        writeln!(
+            text,
             "{name},arn:aws:iam::111122223333:user/{name},2020-01-01T00:00:00+00:00,\
-             true,{rotated},false,N/A\n"
-        );
+             true,{rotated},false,N/A"
+        )
+        .unwrap();
     }
     text
 }

@@ -46,7 +46,7 @@ pub(crate) fn report_of(accounts: Vec<AccountState>, unidentified: Option<Reason
 
 fn report(accounts: Vec<AccountState>, unidentified: Option<Reason>, details: bool) -> Report {
     let policy = Arc::new(Policy::default());
-    let interval = Duration::from_secs(300);
+    let interval = Duration::from_mins(5);
     let snapshot = Snapshot {
         accounts,
         unidentified,
