@@ -418,7 +418,12 @@ mod exports {
 }
 
 mod aws {
+    use std::sync::{Arc, Mutex};
+
+    use iam_key_exporter::source::{Progress, aws::Strategy};
+
     use super::*;
+    use crate::support::{aws_source::Reader, fake_aws::Population};
 
     fn now() -> DateTime<Utc> {
         #[expect(clippy::disallowed_methods, reason = "AWS tells the present only")]
@@ -516,6 +521,30 @@ mod aws {
             "{}",
             finished.stderr
         );
+    }
+
+    #[tokio::test]
+    async fn a_watcher_is_told_of_each_user_found_and_read() {
+        for strategy in [Strategy::List, Strategy::Auto] {
+            let aws = FakeAws::start().await;
+            let population = Population {
+                users: 1_200,
+                keys_per_user: 1,
+                overdue_percent: 5,
+                now: aws.account().now,
+            };
+            population.settle(&mut aws.account());
+            let told = Arc::new(Mutex::new(Vec::new()));
+            let mut reader = Reader::new(&aws, strategy);
+            let listener = Arc::clone(&told);
+            let progress =
+                Progress::told_to(move |read, found| listener.lock().unwrap().push((read, found)));
+            reader.aws.watch(progress);
+            assert_eq!(reader.read(&aws).await.users.len(), 1_200);
+            let told = told.lock().unwrap();
+            assert_eq!(told.last(), Some(&(1_200, 1_200)), "{strategy:?}");
+            assert!(told.is_sorted() && told.iter().all(|(read, found)| read <= found));
+        }
     }
 
     #[test]
