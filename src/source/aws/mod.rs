@@ -183,22 +183,22 @@ impl Aws {
         }
         Outcome {
             account: self.owner.as_ref().map(|owner| owner.account),
-            result: result.map_err(|error| self.explain(error)),
+            result: result.map_err(|error| self.named(error.into())),
             duration: start.elapsed(),
         }
     }
 
-    /// The failure in words for a person. The SDK doesn't say which profile has no credentials.
-    fn explain(&self, error: CallError) -> SourceError {
-        let mut error = SourceError::from(error);
-        if error.reason == Reason::Credentials
-            && let Origin::DefaultChain {
+    /// The error, with the profile if the credentials are to blame and one was chosen.
+    fn named(&self, error: SourceError) -> SourceError {
+        match &self.settings.origin {
+            Origin::DefaultChain {
                 profile: Some(profile),
-            } = &self.settings.origin
-        {
-            error.message = format!("--aws.profile={profile}: {}", error.message);
+            } if error.reason == Reason::Credentials => SourceError {
+                message: format!("--aws.profile={profile}: {}", error.message),
+                ..error
+            },
+            _ => error,
         }
-        error
     }
 
     async fn read(
