@@ -232,6 +232,22 @@ fn the_profile_asked_for_goes_before_credentials_of_the_environment() {
 }
 
 #[test]
+fn a_refresh_under_way_does_not_hold_up_the_end() {
+    let aws = FakeAws::start_on_thread();
+    aws.inject(Fault::everywhere(Action::Hang));
+    let mut exporter = Exporter::start(&mut against(&aws));
+    let start = Instant::now();
+    while aws.calls().total() == 0 {
+        assert!(start.elapsed() < PATIENCE, "AWS isn't asked");
+        std::thread::yield_now();
+    }
+    exporter.signal(Signal::TERM);
+    let start = Instant::now();
+    assert_eq!(exporter.wait().code(), Some(0));
+    assert!(start.elapsed() < PROMISED, "{:?}", start.elapsed());
+}
+
+#[test]
 fn a_standard_input_that_stays_open_does_not_hold_up_the_end() {
     let mut command = command();
     command.arg("--source=report:-").stdin(Stdio::piped());
