@@ -238,7 +238,7 @@ async fn an_old_report_is_not_believed_and_that_is_said_once() {
         account.add_key("bob", bob);
     }
     pass(&aws, TimeDelta::hours(24));
-    let (logs, _guard) = Logs::capture();
+    let logs = Logs::capture();
     let mut reader = Reader::new(&aws, Strategy::Auto);
     for _ in 0..3 {
         let found = reader.read(&aws).await;
@@ -285,7 +285,7 @@ async fn users_are_listed_where_the_report_is_denied_broken_or_never_comes() {
         let aws = with_keys(&[("alice", 100), ("bob", 10)]).await;
         let what = format!("{fault:?}");
         aws.inject(fault);
-        let (logs, _guard) = Logs::capture();
+        let logs = Logs::capture();
         let mut reader = Reader::new(&aws, Strategy::Auto);
         for _ in 0..2 {
             let found = reader.read(&aws).await;
@@ -375,7 +375,7 @@ async fn the_listing_is_believed_where_the_report_has_other_dates() {
     aws.account()
         .report
         .replace(now, csv.replace(&born, &changed));
-    let (logs, _guard) = Logs::capture();
+    let logs = Logs::capture();
     let mut reader = Reader::new(&aws, Strategy::Auto);
     for _ in 0..3 {
         let found = reader.read(&aws).await;

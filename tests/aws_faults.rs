@@ -63,7 +63,7 @@ fn reader(settings: Settings) -> Reader {
 #[tokio::test]
 async fn throttling_slows_a_refresh_down_and_loses_nobody() {
     let aws = with_users(60).await;
-    aws.set_rate_limit(100.0, 20);
+    aws.set_rate_limit(100.0, 80);
     let limits = Limits {
         max_attempts: 10,
         first_backoff: Duration::from_millis(200),
@@ -367,7 +367,7 @@ async fn a_refusal_that_quotes_the_request_tells_no_secret() {
         content_type: "text/xml",
         body: body.into_bytes(),
     }));
-    let (logs, _guard) = Logs::capture();
+    let logs = Logs::capture();
     let mut refreshing = Refreshing::listing(&aws);
     refreshing.refresh().await;
     refreshing.refresh().await;
