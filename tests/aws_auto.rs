@@ -51,7 +51,10 @@ fn next_report(aws: &FakeAws) {
 /// The id of a user's first key.
 fn first_key(aws: &FakeAws, name: &str) -> String {
     let account = aws.account();
-    let (id, _) = account.users()[name].keys().first_key_value().unwrap();
+    let (id, _) = account.users()[name]
+        .keys()
+        .first_key_value()
+        .expect("a user with a key");
     id.clone()
 }
 
@@ -65,6 +68,14 @@ fn listed(aws: &FakeAws) -> Vec<String> {
         .collect();
     aws.reset_calls();
     users
+}
+
+/// The same, whatever the order of the users.
+async fn as_users_of_list(aws: &FakeAws, found: &Inventory) {
+    let listed = Reader::new(aws, Strategy::List).read(aws).await;
+    let mut users = found.users.clone();
+    users.sort_by(|a, b| a.name.cmp(&b.name));
+    assert_eq!(users, listed.users);
 }
 
 /// What auto has to give: the same as a list would.
@@ -336,6 +347,53 @@ async fn a_user_deleted_since_the_report_is_gone_at_once() {
     assert_eq!(names(&found), ["bob"]);
     assert_eq!(found.user_count, 1);
     assert!(found.is_complete());
+}
+
+#[tokio::test]
+async fn a_renamed_user_keeps_an_old_key_in_sight() {
+    let aws = with_keys(&[("alice", 100), ("bob", 10)]).await;
+    let mut reader = Reader::new(&aws, Strategy::Auto);
+    reader.read(&aws).await;
+    for (name, new, lists) in [("alice", "carol", 1), ("carol", "dave", 1)] {
+        aws.account().rename_user(name, new);
+        aws.reset_calls();
+        for _ in 0..3 {
+            let found = reader.read(&aws).await;
+            as_users_of_list(&aws, &found).await;
+            assert!(find(&found, new).is_some() && found.is_complete());
+        }
+        // Besides those of the three listings to compare with.
+        assert_eq!(aws.calls().of(Operation::ListUsers), 3 + lists);
+    }
+    next_report(&aws);
+    let found = reader.read(&aws).await;
+    as_users_of_list(&aws, &found).await;
+
+    // The same for somebody who has just started.
+    aws.account().rename_user("dave", "erin");
+    let found = Reader::new(&aws, Strategy::Auto).read(&aws).await;
+    as_users_of_list(&aws, &found).await;
+}
+
+#[tokio::test]
+async fn a_listing_is_not_complete_while_a_missing_user_may_be_a_renamed_one() {
+    let aws = with_keys(&[("alice", 100)]).await;
+    let reader = Reader::new(&aws, Strategy::Auto);
+    let clock = Clock::Fixed(aws.account().now);
+    let mut refreshing = Refreshing::new(reader, clock, Duration::from_mins(1));
+    let before = refreshing.refresh().await;
+    aws.account().rename_user("alice", "carol");
+    aws.deny(Operation::ListUsers);
+    let snapshot = refreshing.refresh().await;
+    assert_eq!(only_account(&snapshot).failures, [Reason::AccessDenied]);
+    assert_eq!(
+        user(inventory(&snapshot), "alice").keys,
+        user(inventory(&before), "alice").keys
+    );
+    aws.clear_faults();
+    let snapshot = refreshing.refresh().await;
+    assert!(only_account(&snapshot).is_up());
+    assert_eq!(names(inventory(&snapshot)), ["carol"]);
 }
 
 #[tokio::test]

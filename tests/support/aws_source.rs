@@ -9,6 +9,7 @@
 use std::{
     cell::RefCell,
     io,
+    rc::Rc,
     sync::{Arc, Once},
     time::Duration,
 };
@@ -260,12 +261,15 @@ pub fn inventory(snapshot: &Snapshot) -> &Inventory {
 
 thread_local! {
     /// What was logged on this thread; `None` if nobody wants it.
-    static LOGGED: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+    static LOGGED: RefCell<Option<Lines>> = const { RefCell::new(None) };
 }
+
+/// What was logged.
+type Lines = Rc<RefCell<Vec<u8>>>;
 
 /// The log lines of this project that are written on this thread, until this is dropped. All
 /// threads share one subscriber: one for each thread would race for what is cached of call sites.
-pub struct Logs(());
+pub struct Logs(Lines);
 
 impl Logs {
     /// Starts to capture.
@@ -281,19 +285,18 @@ impl Logs {
             tracing::subscriber::set_global_default(tracing_subscriber::registry().with(lines))
                 .expect("nobody else sets a subscriber");
         });
-        LOGGED.set(Some(Vec::new()));
-        Self(())
+        let lines = Lines::default();
+        LOGGED.set(Some(Rc::clone(&lines)));
+        Self(lines)
     }
 
     /// The lines of one level.
     pub fn of(&self, level: &str) -> Vec<String> {
-        LOGGED.with_borrow(|logged| {
-            String::from_utf8_lossy(logged.as_deref().unwrap_or_default())
-                .lines()
-                .filter_map(|line| line.trim_start().strip_prefix(level))
-                .map(|line| line.trim_start().to_owned())
-                .collect()
-        })
+        String::from_utf8_lossy(&self.0.borrow())
+            .lines()
+            .filter_map(|line| line.trim_start().strip_prefix(level))
+            .map(|line| line.trim_start().to_owned())
+            .collect()
     }
 }
 
@@ -308,9 +311,9 @@ struct ThreadLog;
 
 impl io::Write for ThreadLog {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        LOGGED.with_borrow_mut(|logged| {
-            if let Some(logged) = logged {
-                logged.extend_from_slice(bytes);
+        LOGGED.with_borrow(|logged| {
+            if let Some(lines) = logged {
+                lines.borrow_mut().extend_from_slice(bytes);
             }
         });
         Ok(bytes.len())

@@ -4,10 +4,12 @@
 //! Nothing that anybody can do makes a key older, so only a user who already holds an old key can
 //! be or become overdue. Those are read at every refresh; everybody else only when their row of the
 //! report is new or has changed. The overdue keys are therefore those that `list` finds, at 2 calls
-//! a refresh + one for each such user. What can be up to four hours behind is only what can't be
+//! a refresh + one for each such user. If one of them is gone from under the name in the report, all
+//! names are looked up once: the user may have been renamed. What can be up to four hours behind is only what can't be
 //! overdue: a key just born.
 
 mod memory;
+mod unreported;
 
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
@@ -16,8 +18,8 @@ use tokio::time::Instant;
 pub(super) use self::memory::{Memory, Watch};
 use super::{client::Api, list};
 use crate::{
-    inventory::{Account, Inventory, User},
-    source::report::Report,
+    inventory::{Account, Inventory, Listing, User},
+    source::report::{Report, Row},
 };
 
 /// A credential report and when AWS made it.
@@ -30,15 +32,64 @@ pub(super) struct Dated {
 pub(super) async fn collect(
     api: &Api,
     account: Account,
-    dated: &Dated,
+    dated: Dated,
     memory: &mut Memory,
     now: DateTime<Utc>,
     deadline: Instant,
 ) -> Inventory {
     let Dated { report, generated } = dated;
-    memory.keep_only(&report.rows);
+    let mut rows = report.rows;
+    let mut listing = report.listing;
+    rows.extend(memory.unreported.rows(generated));
+    memory.keep_only(&rows);
+    read_stale(api, &rows, memory, generated, now, deadline).await;
 
-    let mut listings = stream::iter(memory.stale(&report.rows, *generated, now))
+    let missing = memory.missing(now);
+    if memory.unreported.is_needed(&missing) {
+        match Box::pin(list::all_names(api, deadline)).await {
+            Ok(names) => {
+                let new = memory.unreported.found(names, missing, &rows);
+                read_stale(api, &new, memory, generated, now, deadline).await;
+                rows.extend(new);
+            }
+            Err(error) => {
+                tracing::debug!(%error, "whether a missing user was renamed is unknown");
+                listing = Listing::Truncated(error.reason);
+            }
+        }
+    }
+
+    let mut answers = stream::iter(memory.ask(&rows, generated, now))
+        .map(|(user, key)| async move {
+            let last_use = list::last_use(api, &key, deadline).await;
+            (user, key, last_use)
+        })
+        .buffer_unordered(api.max_concurrency());
+    while let Some((user, key, last_use)) = answers.next().await {
+        memory.learn_last_use(&user, &key, last_use);
+    }
+
+    let users: Vec<User> = rows.iter().filter_map(|row| memory.user(row)).collect();
+    Inventory {
+        account,
+        user_count: users.len(),
+        users,
+        root: report.root,
+        data_time: now.min(generated),
+        listing,
+    }
+}
+
+/// Lists the keys of those users of `rows` who have to be read live.
+async fn read_stale(
+    api: &Api,
+    rows: &[Row],
+    memory: &mut Memory,
+    generated: DateTime<Utc>,
+    now: DateTime<Utc>,
+    deadline: Instant,
+) {
+    let mut listings = stream::iter(memory.stale(rows, generated, now))
         .map(|(index, user)| async move {
             let listing = list::read_keys(api, &user, deadline).await;
             (index, listing)
@@ -49,30 +100,6 @@ pub(super) async fn collect(
         listed.push(listing);
     }
     for (index, listing) in listed {
-        memory.learn(&report.rows[index], listing, *generated);
-    }
-
-    let mut answers = stream::iter(memory.ask(&report.rows, *generated, now))
-        .map(|(user, key)| async move {
-            let last_use = list::last_use(api, &key, deadline).await;
-            (user, key, last_use)
-        })
-        .buffer_unordered(api.max_concurrency());
-    while let Some((user, key, last_use)) = answers.next().await {
-        memory.learn_last_use(&user, &key, last_use);
-    }
-
-    let users: Vec<User> = report
-        .rows
-        .iter()
-        .filter_map(|row| memory.user(row))
-        .collect();
-    Inventory {
-        account,
-        user_count: users.len(),
-        users,
-        root: report.root,
-        data_time: now.min(*generated),
-        listing: report.listing,
+        memory.learn(&rows[index], listing, generated);
     }
 }

@@ -5,7 +5,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use chrono::{DateTime, Utc};
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::Instant;
 
 use super::{
@@ -79,6 +79,11 @@ async fn root_keys(api: &Api, deadline: Instant) -> RootKeys {
         active: None,
         present,
     }
+}
+
+/// The names of all users.
+pub(super) async fn all_names(api: &Api, deadline: Instant) -> Result<Vec<Arc<str>>, CallError> {
+    user_names(api, deadline).try_collect().await
 }
 
 /// The names of all users, page after page, each once: a listing that others change meanwhile may

@@ -224,7 +224,7 @@ impl Aws {
                     if std::mem::take(&mut self.lists_instead) {
                         tracing::info!("the credential report can be used again");
                     }
-                    Ok(auto::collect(api, account, &dated, &mut self.memory, now, deadline).await)
+                    Ok(auto::collect(api, account, dated, &mut self.memory, now, deadline).await)
                 }
                 Ok(dated) => {
                     let generated = dated.generated.to_rfc3339_opts(SecondsFormat::Secs, true);

@@ -7,6 +7,7 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::unreported::Unreported;
 use crate::{
     inventory::{Reading, User},
     key::{AccessKey, KeyName, LastUse},
@@ -43,6 +44,8 @@ impl Watch {
 pub(crate) struct Memory {
     watch: Watch,
     users: HashMap<Arc<str>, Known>,
+    /// The users that the report doesn't know yet.
+    pub(crate) unreported: Unreported,
     /// Whether it was said that the report's dates aren't the keys' creation dates.
     dates_differ_said: bool,
 }
@@ -54,6 +57,8 @@ struct Known {
     keys: Vec<AccessKey>,
     /// What became of the last listing.
     last: LastListing,
+    /// When the oldest key was made that a user who is gone now was known to hold.
+    lost: Option<DateTime<Utc>>,
     /// The user's row at the last listing that succeeded.
     row: Fingerprint,
     /// When the report of that row was made.
@@ -81,6 +86,7 @@ impl Memory {
         Self {
             watch,
             users: HashMap::new(),
+            unreported: Unreported::default(),
             dates_differ_said: false,
         }
     }
@@ -137,8 +143,12 @@ impl Memory {
             Some(user) => {
                 known.take_keys(user.keys);
                 known.last = LastListing::Read;
+                known.lost = None;
             }
             None => {
+                let held = known.keys.iter().map(|key| key.created);
+                let shown = row.keys().map(|slot| slot.last_rotated);
+                known.lost = held.chain(shown).chain(known.lost).min();
                 known.keys.clear();
                 known.last = LastListing::Gone;
             }
@@ -153,6 +163,19 @@ impl Memory {
                  only ListAccessKeys is believed"
             );
         }
+    }
+
+    /// The users who are gone and held an old key: deleted, or renamed and still holding it.
+    pub(crate) fn missing(&self, now: DateTime<Utc>) -> HashSet<Arc<str>> {
+        let is_missing = |known: &Known| {
+            known.last == LastListing::Gone
+                && known.lost.is_some_and(|key| self.watch.is_old(key, now))
+        };
+        self.users
+            .iter()
+            .filter(|(_, known)| is_missing(known))
+            .map(|(user, _)| Arc::clone(user))
+            .collect()
     }
 
     /// The keys whose last use has to be asked for: the report can't tell it of those that match no
@@ -220,6 +243,7 @@ impl Known {
         Self {
             keys: Vec::new(),
             last: LastListing::Gone,
+            lost: None,
             row: row.fingerprint(),
             generated,
             agrees: true,
