@@ -338,6 +338,29 @@ async fn the_last_use_of_keys_that_the_report_cannot_tell_apart_is_asked_for() {
 }
 
 #[tokio::test]
+async fn a_last_use_that_could_not_be_asked_for_is_asked_for_again_unless_it_is_denied() {
+    for (code, asked) in [
+        (ErrorCode::ServiceFailure, 3 + 1),
+        (ErrorCode::AccessDenied, 1),
+    ] {
+        let aws = with_keys(&[("alice", 100)]).await;
+        let key = first_key(&aws, "alice");
+        let used = aws.account().now - days(1);
+        aws.inject(Fault::on(Operation::GetAccessKeyLastUsed, Action::Error(code)).first(3));
+        aws.account().set_last_used(&key, LastUsed::at(used));
+        let mut reader = Reader::new(&aws, Strategy::Auto);
+        for _ in 0..3 {
+            reader.read(&aws).await;
+        }
+        assert_eq!(
+            aws.calls().of(Operation::GetAccessKeyLastUsed),
+            asked,
+            "{code:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_user_deleted_since_the_report_is_gone_at_once() {
     let aws = with_keys(&[("alice", 100), ("bob", 100)]).await;
     let mut reader = Reader::new(&aws, Strategy::Auto);

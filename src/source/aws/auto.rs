@@ -19,6 +19,7 @@ pub(super) use self::memory::{Memory, Watch};
 use super::{client::Api, list};
 use crate::{
     inventory::{Account, Inventory, Listing, User},
+    reason::Reason,
     source::report::{Report, Row},
 };
 
@@ -66,7 +67,12 @@ pub(super) async fn collect(
         })
         .buffer_unordered(api.max_concurrency());
     while let Some((user, key, last_use)) = answers.next().await {
-        memory.learn_last_use(&user, &key, last_use);
+        match last_use {
+            Ok(last_use) => memory.learn_last_use(&user, &key, last_use),
+            // Asking again would cost a call for each due key at every refresh.
+            Err(error) if error.reason == Reason::AccessDenied => {}
+            Err(_) => memory.ask_again(&user, &key),
+        }
     }
 
     let users: Vec<User> = rows.iter().filter_map(|row| memory.user(row)).collect();

@@ -123,7 +123,9 @@ fn user_names(
 async fn read_user(api: &Api, name: &Arc<str>, deadline: Instant) -> Option<User> {
     let mut user = read_keys(api, name, deadline).await?;
     for key in &mut user.keys {
-        key.last_use = last_use(api, &key.name, deadline).await;
+        key.last_use = last_use(api, &key.name, deadline)
+            .await
+            .unwrap_or(LastUse::Unknown);
     }
     Some(user)
 }
@@ -150,13 +152,16 @@ pub(super) async fn read_keys(api: &Api, name: &Arc<str>, deadline: Instant) -> 
     }
 }
 
-/// When the key was last used. A refusal leaves that unknown, which is never taken for unused.
-pub(super) async fn last_use(api: &Api, key: &KeyName, deadline: Instant) -> LastUse {
+/// When the key was last used. A failure leaves that unknown, which is never taken for unused.
+pub(super) async fn last_use(
+    api: &Api,
+    key: &KeyName,
+    deadline: Instant,
+) -> Result<LastUse, CallError> {
     let KeyName::Id(id) = key else {
-        return LastUse::Unknown;
+        return Ok(LastUse::Unknown);
     };
-    api.last_use(id, deadline).await.unwrap_or_else(|error| {
+    api.last_use(id, deadline).await.inspect_err(|error| {
         tracing::debug!(access_key_id = &**id, %error, "the last use of a key is unknown");
-        LastUse::Unknown
     })
 }

@@ -280,24 +280,27 @@ impl Aws {
         self.owner = Some(owner);
     }
 
-    /// The account's alias; none if it may not be read.
+    /// The account's alias; the last one known if it can't be read.
     async fn alias(
         &mut self,
         api: &Api,
         now: DateTime<Utc>,
         deadline: Instant,
     ) -> Option<Arc<str>> {
-        match &self.alias {
-            Some((read, alias)) if now - *read < ALIAS_LIFETIME => alias.clone(),
-            _ => {
-                let alias = api.alias(deadline).await.unwrap_or_else(|error| {
-                    tracing::debug!(%error, "the account's alias is unknown");
-                    None
-                });
-                self.alias = Some((now, alias.clone()));
-                alias
+        let known = match self.alias.take() {
+            Some((read, alias)) if now - read < ALIAS_LIFETIME => {
+                self.alias = Some((read, alias.clone()));
+                return alias;
             }
-        }
+            Some((_, alias)) => alias,
+            None => None,
+        };
+        let alias = api.alias(deadline).await.unwrap_or_else(|error| {
+            tracing::debug!(%error, "the account's alias is unknown");
+            known
+        });
+        self.alias = Some((now, alias.clone()));
+        alias
     }
 }
 

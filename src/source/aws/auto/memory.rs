@@ -220,6 +220,13 @@ impl Memory {
         }
     }
 
+    /// Takes note that such a question was not answered.
+    pub(crate) fn ask_again(&mut self, user: &str, key: &KeyName) {
+        if let Some(known) = self.users.get_mut(user) {
+            known.asked.remove(key);
+        }
+    }
+
     /// The user of `row` as now known; `None` if gone.
     pub(crate) fn user(&self, row: &Row) -> Option<User> {
         let name = Arc::clone(&row.user);
