@@ -399,6 +399,24 @@ async fn a_renamed_user_keeps_an_old_key_in_sight() {
 }
 
 #[tokio::test]
+async fn users_who_swap_names_keep_their_old_keys_in_sight() {
+    let aws = with_keys(&[("alice", 100)]).await;
+    aws.account().add_user("bob", at("2021-01-01T00:00:00Z"));
+    aws.account().complete_report();
+    let mut reader = Reader::new(&aws, Strategy::Auto);
+    reader.read(&aws).await;
+    for (name, new) in [("alice", "x"), ("bob", "alice"), ("x", "bob")] {
+        aws.account().rename_user(name, new);
+    }
+    for _ in 0..2 {
+        let found = reader.read(&aws).await;
+        as_users_of_list(&aws, &found).await;
+        assert_eq!(user(&found, "bob").keys.len(), 1);
+        next_report(&aws);
+    }
+}
+
+#[tokio::test]
 async fn a_listing_is_not_complete_while_a_missing_user_may_be_a_renamed_one() {
     let aws = with_keys(&[("alice", 100)]).await;
     let reader = Reader::new(&aws, Strategy::Auto);

@@ -122,6 +122,14 @@ fn id(account: &Account, (user, index): Key) -> Option<String> {
     keys.keys().nth(index % keys.len().max(1)).cloned()
 }
 
+/// Adds a user. No two are created in the same second: that alone tells them apart when they swap
+/// names.
+fn add_user(account: &mut Account, user: usize) {
+    let now = account.now;
+    account.add_user(&name(user), now);
+    account.set_now(now + TimeDelta::seconds(1));
+}
+
 /// Lets an event happen. A refresh is none of the account's business.
 fn happen(account: &mut Account, event: &Event, policy: &Policy) {
     let now = account.now;
@@ -139,12 +147,12 @@ fn happen(account: &mut Account, event: &Event, policy: &Policy) {
         }
         Event::CreateUser(user) => {
             if !account.users().contains_key(&name(*user)) {
-                account.add_user(&name(*user), now);
+                add_user(account, *user);
             }
         }
         Event::DeleteUser(user) => account.delete_user(&name(*user)),
         Event::RecreateUser(user) => {
-            account.add_user(&name(*user), now);
+            add_user(account, *user);
             account.add_key(&name(*user), now);
         }
         Event::RenameUser(user, new) => {
@@ -259,7 +267,8 @@ async fn play(
         account.report.expires_after = None;
         let now = account.now;
         for user in 0..USERS - 1 {
-            account.add_user(&name(user), now - policy.max_age * 2);
+            let age = policy.max_age * 2 + TimeDelta::seconds(user.try_into().expect("a few"));
+            account.add_user(&name(user), now - age);
         }
         for (user, age) in &history.first_keys {
             account.add_key(&name(*user), now - hundredths(policy.max_age, *age));

@@ -4,12 +4,14 @@
 //! Nothing that anybody can do makes a key older, so only a user who already holds an old key can
 //! be or become overdue. Those are read at every refresh; everybody else only when their row of the
 //! report is new or has changed. The overdue keys are therefore those that `list` finds, at 2 calls
-//! a refresh + one for each such user. If one of them is gone from under the name in the report, all
-//! names are looked up once: the user may have been renamed. What can be up to four hours behind is only what can't be
+//! a refresh + one for each such user. If an old key is gone from under the name in the report, all
+//! users are looked up once: its user may have been renamed. What can be up to four hours behind is only what can't be
 //! overdue: a key just born.
 
 mod memory;
 mod unreported;
+
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
@@ -41,20 +43,23 @@ pub(super) async fn collect(
     let Dated { report, generated } = dated;
     let mut rows = report.rows;
     let mut listing = report.listing;
-    rows.extend(memory.unreported.rows(generated));
+    memory.unreported.add_to(&mut rows, generated);
     memory.keep_only(&rows);
-    read_stale(api, &rows, memory, generated, now, deadline).await;
+    let stale = memory.stale(&rows, generated, now);
+    read(api, &rows, stale, memory, generated, deadline).await;
 
-    let missing = memory.missing(now);
-    if memory.unreported.is_needed(&missing) {
-        match Box::pin(list::all_names(api, deadline)).await {
-            Ok(names) => {
-                let new = memory.unreported.found(names, missing, &rows);
-                read_stale(api, &new, memory, generated, now, deadline).await;
-                rows.extend(new);
+    let lost = memory.lost(now);
+    if memory.unreported.is_needed(&lost) {
+        match Box::pin(list::all_users(api, deadline)).await {
+            Ok(users) => {
+                let found = memory.unreported.found(users, lost, &mut rows);
+                let all = found.iter().map(|row| Arc::clone(&row.user));
+                let all = all.enumerate().collect();
+                read(api, &found, all, memory, generated, deadline).await;
+                rows.extend(found);
             }
             Err(error) => {
-                tracing::debug!(%error, "whether a missing user was renamed is unknown");
+                tracing::debug!(%error, "whether an old key is gone or its user was renamed is unknown");
                 listing = Listing::Truncated(error.reason);
             }
         }
@@ -86,16 +91,16 @@ pub(super) async fn collect(
     }
 }
 
-/// Lists the keys of those users of `rows` who have to be read live.
-async fn read_stale(
+/// Lists the keys of some users, given by the index of their row.
+async fn read(
     api: &Api,
     rows: &[Row],
+    which: Vec<(usize, Arc<str>)>,
     memory: &mut Memory,
     generated: DateTime<Utc>,
-    now: DateTime<Utc>,
     deadline: Instant,
 ) {
-    let mut listings = stream::iter(memory.stale(rows, generated, now))
+    let mut listings = stream::iter(which)
         .map(|(index, user)| async move {
             let listing = list::read_keys(api, &user, deadline).await;
             (index, listing)

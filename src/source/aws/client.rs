@@ -149,6 +149,13 @@ pub(super) struct Page<T> {
     pub(super) next: Option<String>,
 }
 
+/// A user as `ListUsers` gives it.
+pub(super) struct ListedUser {
+    pub(super) name: Arc<str>,
+    /// `CreateDate`, which a user keeps when renamed.
+    pub(super) created: Option<DateTime<Utc>>,
+}
+
 /// The state of a credential report's generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Generation {
@@ -256,12 +263,12 @@ impl Api {
             .map(|count| *count > 0))
     }
 
-    /// The names of the users on one page of `ListUsers`.
+    /// The users on one page of `ListUsers`.
     pub(super) async fn users(
         &self,
         marker: Option<String>,
         deadline: Instant,
-    ) -> Result<Page<Arc<str>>, CallError> {
+    ) -> Result<Page<ListedUser>, CallError> {
         let operation = Operation::ListUsers;
         let request = self
             .iam
@@ -273,7 +280,10 @@ impl Api {
             items: answer
                 .users()
                 .iter()
-                .map(|user| user.user_name().into())
+                .map(|user| ListedUser {
+                    name: user.user_name().into(),
+                    created: utc(user.create_date()),
+                })
                 .collect(),
             next: next_page(
                 operation,

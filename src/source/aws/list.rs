@@ -9,7 +9,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::Instant;
 
 use super::{
-    client::{Api, Page},
+    client::{Api, ListedUser, Page},
     failure::CallError,
 };
 use crate::{
@@ -25,10 +25,10 @@ pub(super) async fn collect(
     deadline: Instant,
 ) -> Result<Inventory, CallError> {
     let mut reads = std::pin::pin!(
-        user_names(api, deadline)
-            .map(|name| async move {
-                match name {
-                    Ok(name) => Ok(read_user(api, &name, deadline).await),
+        users(api, deadline)
+            .map(|user| async move {
+                match user {
+                    Ok(user) => Ok(read_user(api, &user.name, deadline).await),
                     Err(error) => Err(error),
                 }
             })
@@ -81,17 +81,17 @@ async fn root_keys(api: &Api, deadline: Instant) -> RootKeys {
     }
 }
 
-/// The names of all users.
-pub(super) async fn all_names(api: &Api, deadline: Instant) -> Result<Vec<Arc<str>>, CallError> {
-    user_names(api, deadline).try_collect().await
+/// All users, without their keys.
+pub(super) async fn all_users(api: &Api, deadline: Instant) -> Result<Vec<ListedUser>, CallError> {
+    users(api, deadline).try_collect().await
 }
 
-/// The names of all users, page after page, each once: a listing that others change meanwhile may
-/// repeat itself. Ends after the first error.
-fn user_names(
+/// All users, page after page, each once: a listing that others change meanwhile may repeat itself.
+/// Ends after the first error.
+fn users(
     api: &Api,
     deadline: Instant,
-) -> impl futures_util::Stream<Item = Result<Arc<str>, CallError>> {
+) -> impl futures_util::Stream<Item = Result<ListedUser, CallError>> {
     enum Next {
         Page(Option<String>),
         End,
@@ -110,9 +110,9 @@ fn user_names(
         })
     })
     .flat_map(stream::iter)
-    .filter(move |name| {
-        let new = match name {
-            Ok(name) => seen.insert(Arc::clone(name)),
+    .filter(move |user| {
+        let new = match user {
+            Ok(user) => seen.insert(Arc::clone(&user.name)),
             Err(_) => true,
         };
         std::future::ready(new)

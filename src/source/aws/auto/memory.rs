@@ -1,7 +1,7 @@
 //! What the listings so far have told, and who has to be listed again.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -44,7 +44,7 @@ impl Watch {
 pub(crate) struct Memory {
     watch: Watch,
     users: HashMap<Arc<str>, Known>,
-    /// The users that the report doesn't know yet.
+    /// The users that the report doesn't tell of.
     pub(crate) unreported: Unreported,
     /// Whether it was said that the report's dates aren't the keys' creation dates.
     dates_differ_said: bool,
@@ -57,8 +57,9 @@ struct Known {
     keys: Vec<AccessKey>,
     /// What became of the last listing.
     last: LastListing,
-    /// When the oldest key was made that a user who is gone now was known to hold.
-    lost: Option<DateTime<Utc>>,
+    /// When the keys were made that were under this name, as a listing or the report has it, and
+    /// aren't any more.
+    lost: BTreeSet<DateTime<Utc>>,
     /// The user's row at the last listing that succeeded.
     row: Fingerprint,
     /// When the report of that row was made.
@@ -132,7 +133,7 @@ impl Memory {
             .users
             .entry(Arc::clone(&row.user))
             .or_insert_with(|| Known::nothing(row, generated));
-        match listing {
+        let (keys, last) = match listing {
             Some(User {
                 reading: Reading::Unread(reason),
                 ..
@@ -140,19 +141,16 @@ impl Memory {
                 known.last = LastListing::Failed(reason);
                 return;
             }
-            Some(user) => {
-                known.take_keys(user.keys);
-                known.last = LastListing::Read;
-                known.lost = None;
-            }
-            None => {
-                let held = known.keys.iter().map(|key| key.created);
-                let shown = row.keys().map(|slot| slot.last_rotated);
-                known.lost = held.chain(shown).chain(known.lost).min();
-                known.keys.clear();
-                known.last = LastListing::Gone;
-            }
+            Some(user) => (user.keys, LastListing::Read),
+            None => (Vec::new(), LastListing::Gone),
+        };
+        if generated > known.generated {
+            known.lost.clear();
         }
+        let shown = row.keys().map(|slot| slot.last_rotated);
+        known.lost.extend(shown);
+        known.take_keys(keys);
+        known.last = last;
         known.row = row.fingerprint();
         known.generated = generated;
         known.agrees = agrees(row, &known.keys);
@@ -165,17 +163,17 @@ impl Memory {
         }
     }
 
-    /// The users who are gone and held an old key: deleted, or renamed and still holding it.
-    pub(crate) fn missing(&self, now: DateTime<Utc>) -> HashSet<Arc<str>> {
-        let is_missing = |known: &Known| {
-            known.last == LastListing::Gone
-                && known.lost.is_some_and(|key| self.watch.is_old(key, now))
+    /// The old keys that are gone, by the user who held them: deleted, or still held by a user who
+    /// was renamed.
+    pub(crate) fn lost(&self, now: DateTime<Utc>) -> HashSet<(Arc<str>, DateTime<Utc>)> {
+        let of_user = |(user, known): (&Arc<str>, &Known)| {
+            let old = known
+                .lost
+                .iter()
+                .filter(|key| self.watch.is_old(**key, now));
+            old.map(|key| (Arc::clone(user), *key)).collect::<Vec<_>>()
         };
-        self.users
-            .iter()
-            .filter(|(_, known)| is_missing(known))
-            .map(|(user, _)| Arc::clone(user))
-            .collect()
+        self.users.iter().flat_map(of_user).collect()
     }
 
     /// The keys whose last use has to be asked for: the report can't tell it of those that match no
@@ -250,7 +248,7 @@ impl Known {
         Self {
             keys: Vec::new(),
             last: LastListing::Gone,
-            lost: None,
+            lost: BTreeSet::new(),
             row: row.fingerprint(),
             generated,
             agrees: true,
@@ -259,13 +257,18 @@ impl Known {
         }
     }
 
-    /// Takes the keys of a new listing, and keeps what is known of their last use.
+    /// Takes the keys of a new listing, keeps what is known of their last use, and notes which are
+    /// gone.
     fn take_keys(&mut self, keys: Vec<AccessKey>) {
         let before = std::mem::replace(&mut self.keys, keys);
         for key in &mut self.keys {
             if let Some(old) = before.iter().find(|old| old.name == key.name) {
                 key.last_use = old.last_use.clone();
             }
+        }
+        self.lost.extend(before.iter().map(|key| key.created));
+        for key in &self.keys {
+            self.lost.remove(&key.created);
         }
     }
 }
