@@ -1,10 +1,12 @@
 //! AWS itself: IAM and STS through the SDK, with read permissions only.
 
+mod attempts;
 mod auto;
 mod client;
 mod credential_report;
 mod failure;
 mod list;
+mod setup;
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,8 +20,8 @@ use self::{
     failure::CallError,
 };
 pub use self::{
-    client::{Limits, Origin, Settings},
     credential_report::Patience,
+    setup::{Limits, Origin, Settings},
 };
 use super::{Outcome, SourceError, UsageError, report};
 use crate::{
@@ -121,7 +123,7 @@ impl Aws {
         let settings = Settings {
             origin: Origin::DefaultChain { profile },
             max_concurrency: max_concurrency.into(),
-            ca_bundle: client::ca_bundle(std::env::var_os("AWS_CA_BUNDLE"))?,
+            ca_bundle: setup::ca_bundle(std::env::var_os("AWS_CA_BUNDLE"))?,
             limits: Limits::default(),
             patience: Patience::default(),
         };
