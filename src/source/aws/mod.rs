@@ -1,10 +1,12 @@
 //! AWS itself: IAM and STS through the SDK, with read permissions only.
 
+mod attempts;
 mod auto;
 mod client;
 mod credential_report;
 mod failure;
 mod list;
+mod setup;
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,8 +21,8 @@ use self::{
     failure::CallError,
 };
 pub use self::{
-    client::{Limits, Origin, Settings},
     credential_report::Patience,
+    setup::{Limits, Origin, Settings},
 };
 use super::{Outcome, SourceError, UsageError, report};
 use crate::{
@@ -123,7 +125,7 @@ impl Aws {
         let settings = Settings {
             origin: Origin::DefaultChain { profile },
             max_concurrency: max_concurrency.into(),
-            ca_bundle: client::ca_bundle(std::env::var_os("AWS_CA_BUNDLE"))?,
+            ca_bundle: setup::ca_bundle(std::env::var_os("AWS_CA_BUNDLE"))?,
             limits: Limits::default(),
             patience: Patience::default(),
         };
@@ -226,7 +228,7 @@ impl Aws {
                     if std::mem::take(&mut self.lists_instead) {
                         tracing::info!("the credential report can be used again");
                     }
-                    Ok(auto::collect(api, account, &dated, &mut self.memory, now, deadline).await)
+                    Ok(auto::collect(api, account, dated, &mut self.memory, now, deadline).await)
                 }
                 Ok(dated) => {
                     let generated = dated.generated.to_rfc3339_opts(SecondsFormat::Secs, true);
@@ -282,24 +284,27 @@ impl Aws {
         self.owner = Some(owner);
     }
 
-    /// The account's alias; none if it may not be read.
+    /// The account's alias; the last one known if it can't be read.
     async fn alias(
         &mut self,
         api: &Api,
         now: DateTime<Utc>,
         deadline: Instant,
     ) -> Option<Arc<str>> {
-        match &self.alias {
-            Some((read, alias)) if now - *read < ALIAS_LIFETIME => alias.clone(),
-            _ => {
-                let alias = api.alias(deadline).await.unwrap_or_else(|error| {
-                    tracing::debug!(%error, "the account's alias is unknown");
-                    None
-                });
-                self.alias = Some((now, alias.clone()));
-                alias
+        let known = match self.alias.take() {
+            Some((read, alias)) if now - read < ALIAS_LIFETIME => {
+                self.alias = Some((read, alias.clone()));
+                return alias;
             }
-        }
+            Some((_, alias)) => alias,
+            None => None,
+        };
+        let alias = api.alias(deadline).await.unwrap_or_else(|error| {
+            tracing::debug!(%error, "the account's alias is unknown");
+            known
+        });
+        self.alias = Some((now, alias.clone()));
+        alias
     }
 }
 
