@@ -240,7 +240,13 @@ async fn refresh_twice(strategy: &str) -> anyhow::Result<()> {
     let cli = Cli::try_parse_from(["refresh", "--aws.strategy", strategy])?;
     let policy = Arc::new(Policy::default());
     let counts = Arc::new(RequestCounts::default());
-    let mut source = Source::new(cli.source, Clock::System, &policy, REFRESH_INTERVAL, counts)?;
+    let mut source = Source::new(
+        cli.serve.source,
+        Clock::System,
+        &policy,
+        REFRESH_INTERVAL,
+        counts,
+    )?;
     // Kept until the next one is there, as the snapshot keeps it.
     let mut inventory: Option<Inventory> = None;
     let mut now = epoch();

@@ -14,18 +14,18 @@ use std::{
 
 use chrono::TimeDelta;
 use clap::{
-    Arg, Command, CommandFactory, FromArgMatches, Parser,
+    Arg, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand,
     builder::{PossibleValuesParser, TypedValueParser},
     error::{ContextKind, ContextValue, ErrorKind},
     parser::ValueSource,
 };
 
 use crate::{
-    logging,
+    check, logging,
     policy::{Boundary, Policy},
-    refresh,
+    serve,
     snapshot::KeyIdDisplay,
-    source, web,
+    source,
 };
 
 /// How the process ends, the same for every command.
@@ -33,6 +33,10 @@ use crate::{
 pub enum Exit {
     /// 0: all went well.
     Fine,
+    /// 1: `check` found keys that are overdue.
+    Alarms,
+    /// 2: something could not be read or judged; it wins over 1, for there may be more alarms.
+    Incomplete,
     /// 64: the command line, the environment or the configuration can't be used (`EX_USAGE`).
     Usage,
     /// 70: a fault of the program itself (`EX_SOFTWARE`).
@@ -65,6 +69,8 @@ impl Exit {
     pub const fn code(self) -> u8 {
         match self {
             Self::Fine => 0,
+            Self::Alarms => 1,
+            Self::Incomplete => 2,
             Self::Usage => 64,
             Self::Internal => 70,
             Self::Aborted(StopSignal::Interrupt) => 130,
@@ -104,27 +110,28 @@ impl From<Exit> for process::ExitCode {
         SIGTERM and SIGINT let the scrapes in flight finish and end the process within 5 seconds; a \
         second one ends it at once.\n\n\
         Exit status: 0 stopped by a signal, 64 usage or configuration, 70 internal error, 130 or 143 \
-        aborted by a second SIGINT or SIGTERM."
+        aborted by a second SIGINT or SIGTERM.",
+    // A flag before the subcommand would be one of serving, and pass in silence.
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true
 )]
 pub struct Cli {
-    /// Which source to read.
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// How to serve.
     #[command(flatten)]
-    pub source: source::Args,
-    /// The thresholds.
-    #[command(flatten)]
-    pub policy: PolicyArgs,
-    /// When to refresh.
-    #[command(flatten)]
-    pub refresh: refresh::Args,
-    /// What the metrics show.
-    #[command(flatten)]
-    pub metrics: MetricsArgs,
-    /// Where to serve.
-    #[command(flatten)]
-    pub web: web::Args,
-    /// What is logged.
-    #[command(flatten)]
-    pub log: logging::Args,
+    pub serve: serve::Args,
+}
+
+/// What can be done besides serving, which needs no name.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check every access key once, print the results and exit
+    ///
+    /// Judges the keys as the control "Ensure access keys are rotated every 90 days or less" does.
+    /// Nothing is served and nothing is changed in AWS.
+    Check(Box<check::Args>),
 }
 
 impl Cli {
@@ -142,15 +149,48 @@ impl Cli {
             .try_get_matches_from(&arguments)
             .map_err(|error| name_variable(error, &command, &arguments))?;
         let cli = Self::from_arg_matches(&matches)?;
-        match cli.source.clock() {
+        let of_command = matches
+            .subcommand()
+            .map_or(&matches, |(_, matches)| matches);
+        match cli.source().clock() {
             Ok(_) => Ok(cli),
-            Err(error) if matches.value_source("as_of") == Some(ValueSource::EnvVariable) => {
+            Err(error) if is_from_environment(of_command, "as_of") => {
                 let error = format!("in the environment variable IAM_KEY_EXPORTER_AS_OF: {error}");
                 Err(command.error(ErrorKind::ArgumentConflict, error))
             }
             Err(error) => Err(command.error(ErrorKind::ArgumentConflict, error)),
         }
     }
+
+    /// What is logged, whatever is done.
+    pub fn log(&self) -> logging::Args {
+        match &self.command {
+            Some(Command::Check(check)) => check.log,
+            None => self.serve.log,
+        }
+    }
+
+    fn source(&self) -> &source::Args {
+        match &self.command {
+            Some(Command::Check(check)) => &check.source,
+            None => &self.serve.source,
+        }
+    }
+}
+
+fn is_from_environment(matches: &ArgMatches, flag: &str) -> bool {
+    matches.value_source(flag) == Some(ValueSource::EnvVariable)
+}
+
+/// The flags that the arguments can hold: those of the subcommand, if there is one, come first.
+/// Those of serving count as well, for their variables are read in any case.
+fn flags<'a>(command: &'a clap::Command, arguments: &[OsString]) -> impl Iterator<Item = &'a Arg> {
+    arguments
+        .get(1)
+        .and_then(|first| command.find_subcommand(first))
+        .into_iter()
+        .chain([command])
+        .flat_map(clap::Command::get_arguments)
 }
 
 /// The environment variables that look like a flag's twin and are none's: slips of the pen, which would
@@ -159,7 +199,9 @@ pub fn unknown_variables() -> Vec<String> {
     let command = Cli::command();
     let is_twin = |name: &str| {
         command
-            .get_arguments()
+            .get_subcommands()
+            .chain([&command])
+            .flat_map(clap::Command::get_arguments)
             .any(|flag| flag.get_env() == Some(OsStr::new(name)))
     };
     env::vars_os()
@@ -178,7 +220,11 @@ fn is_service_link(name: &str) -> bool {
 }
 
 /// Says which environment variable a mistake is in, if it is in one: clap names the flag alone.
-fn name_variable(mut error: clap::Error, command: &Command, arguments: &[OsString]) -> clap::Error {
+fn name_variable(
+    mut error: clap::Error,
+    command: &clap::Command,
+    arguments: &[OsString],
+) -> clap::Error {
     if error.kind() == ErrorKind::InvalidUtf8 {
         let culprit = not_utf8(command, arguments);
         return command
@@ -188,8 +234,7 @@ fn name_variable(mut error: clap::Error, command: &Command, arguments: &[OsStrin
     let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else {
         return error;
     };
-    let variable = command
-        .get_arguments()
+    let variable = flags(command, arguments)
         .find(|argument| argument.to_string() == *flag)
         .filter(|argument| !is_given(argument, arguments))
         .and_then(Arg::get_env)
@@ -218,13 +263,12 @@ fn is_given(argument: &Arg, arguments: &[OsString]) -> bool {
 }
 
 /// Which argument or variable isn't UTF-8: clap doesn't say.
-fn not_utf8(command: &Command, arguments: &[OsString]) -> String {
+fn not_utf8(command: &clap::Command, arguments: &[OsString]) -> String {
     let bad_variable =
         |variable: &&OsStr| env::var_os(variable).is_some_and(|value| value.to_str().is_none());
     match arguments.iter().find(|given| given.to_str().is_none()) {
         Some(given) => format!("the argument '{}'", given.to_string_lossy()),
-        None => command
-            .get_arguments()
+        None => flags(command, arguments)
             .filter_map(Arg::get_env)
             .find(bad_variable)
             .map_or_else(

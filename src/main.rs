@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use iam_key_exporter::{
-    cli::{Cli, Exit, unknown_variables},
+    check::{self, CheckError},
+    cli::{Cli, Command, Exit, unknown_variables},
     logging,
-    serve::{ServeError, serve},
+    serve::{self, ServeError, serve},
 };
 use tokio::runtime::Runtime;
 
@@ -18,7 +19,7 @@ fn main() -> ExitCode {
             return Exit::from(&error).into();
         }
     };
-    logging::start(cli.log);
+    logging::start(cli.log());
     for variable in unknown_variables() {
         tracing::warn!(
             variable,
@@ -36,10 +37,17 @@ fn run(cli: Cli) -> Exit {
             return Exit::Internal;
         }
     };
-    let result = runtime.block_on(serve(cli));
+    let exit = match cli.command {
+        Some(Command::Check(args)) => runtime.block_on(checked(*args)),
+        None => runtime.block_on(served(cli.serve)),
+    };
     // A blocking read, of a pipe that nobody writes to for instance, must not hold up the exit.
     runtime.shutdown_background();
-    match result {
+    exit
+}
+
+async fn served(args: serve::Args) -> Exit {
+    match serve(args).await {
         Ok(()) => Exit::Fine,
         Err(error) => {
             let exit = match &error {
@@ -51,4 +59,15 @@ fn run(cli: Cli) -> Exit {
             exit
         }
     }
+}
+
+async fn checked(args: check::Args) -> Exit {
+    check::run(args).await.unwrap_or_else(|error| {
+        let exit = match &error {
+            CheckError::Usage(_) => Exit::Usage,
+            CheckError::Print(_) | CheckError::Export(_) => Exit::Internal,
+        };
+        tracing::error!("{:#}", anyhow::Error::from(error));
+        exit
+    })
 }

@@ -10,16 +10,17 @@ use tokio::{
 };
 
 use crate::{
-    cli::{Cli, MetricsArgs, StopSignal},
+    cli::{MetricsArgs, PolicyArgs, StopSignal},
     counts::{RefreshCounts, RequestCounts},
+    logging,
     metrics::{
         self,
         exporter::{REVISION, VERSION},
     },
     policy::Policy,
-    refresh::Refresher,
+    refresh::{self, Refresher},
     snapshot::Snapshot,
-    source::{Source, UsageError},
+    source::{self, Source, UsageError},
     web::{
         self,
         listen::BindError,
@@ -27,6 +28,30 @@ use crate::{
         server::{self, Limits},
     },
 };
+
+/// How the daemon serves.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub struct Args {
+    /// Which source to read.
+    #[command(flatten)]
+    pub source: source::Args,
+    /// The thresholds.
+    #[command(flatten)]
+    pub policy: PolicyArgs,
+    /// When to refresh.
+    #[command(flatten)]
+    pub refresh: refresh::Args,
+    /// What the metrics show.
+    #[command(flatten)]
+    pub metrics: MetricsArgs,
+    /// Where to serve.
+    #[command(flatten)]
+    pub web: web::Args,
+    /// What is logged.
+    #[command(flatten)]
+    pub log: logging::Args,
+}
 
 /// Why the daemon could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -49,15 +74,15 @@ pub enum ServeError {
 }
 
 /// Serves until SIGTERM or SIGINT; a second one aborts.
-pub async fn serve(cli: Cli) -> Result<(), ServeError> {
-    let Cli {
+pub async fn serve(args: Args) -> Result<(), ServeError> {
+    let Args {
         source,
         policy,
         refresh,
         metrics: MetricsArgs { access_key_id },
         web,
         log: _,
-    } = cli;
+    } = args;
     let policy = Arc::new(Policy::from(policy));
     let clock = source.clock()?;
     let requests = Arc::new(RequestCounts::default());

@@ -22,7 +22,10 @@ use super::{client::Api, list};
 use crate::{
     inventory::{Account, Inventory, Listing, User},
     reason::Reason,
-    source::report::{Report, Row},
+    source::{
+        Progress,
+        report::{Report, Row},
+    },
 };
 
 /// A credential report and when AWS made it.
@@ -37,6 +40,7 @@ pub(super) async fn collect(
     account: Account,
     dated: Dated,
     memory: &mut Memory,
+    progress: &Progress,
     now: DateTime<Utc>,
     deadline: Instant,
 ) -> Inventory {
@@ -46,7 +50,7 @@ pub(super) async fn collect(
     memory.unreported.add_to(&mut rows, generated);
     memory.keep_only(&rows);
     let stale = memory.stale(&rows, generated, now);
-    read(api, &rows, stale, memory, generated, deadline).await;
+    read(api, &rows, stale, memory, progress, generated, deadline).await;
 
     let lost = memory.lost(now);
     if memory.unreported.is_needed(&lost) {
@@ -55,7 +59,7 @@ pub(super) async fn collect(
                 let found = memory.unreported.found(users, lost, &mut rows);
                 let all = found.iter().map(|row| Arc::clone(&row.user));
                 let all = all.enumerate().collect();
-                read(api, &found, all, memory, generated, deadline).await;
+                read(api, &found, all, memory, progress, generated, deadline).await;
                 rows.extend(found);
             }
             Err(error) => {
@@ -97,12 +101,15 @@ async fn read(
     rows: &[Row],
     which: Vec<(usize, Arc<str>)>,
     memory: &mut Memory,
+    progress: &Progress,
     generated: DateTime<Utc>,
     deadline: Instant,
 ) {
+    progress.found(which.len());
     let mut listings = stream::iter(which)
         .map(|(index, user)| async move {
             let listing = list::read_keys(api, &user, deadline).await;
+            progress.read();
             (index, listing)
         })
         .buffer_unordered(api.max_concurrency());

@@ -15,20 +15,26 @@ use super::{
 use crate::{
     inventory::{Account, Inventory, Listing, RootKeys, User},
     key::{KeyName, LastUse},
+    source::Progress,
 };
 
 /// Reads the whole account. Fails only if not even the first page of users can be had.
 pub(super) async fn collect(
     api: &Api,
     account: Account,
+    progress: &Progress,
     now: DateTime<Utc>,
     deadline: Instant,
 ) -> Result<Inventory, CallError> {
     let mut reads = std::pin::pin!(
-        users(api, deadline)
+        users(api, progress, deadline)
             .map(|user| async move {
                 match user {
-                    Ok(user) => Ok(read_user(api, &user.name, deadline).await),
+                    Ok(user) => {
+                        let user = read_user(api, &user.name, deadline).await;
+                        progress.read();
+                        Ok(user)
+                    }
                     Err(error) => Err(error),
                 }
             })
@@ -83,13 +89,16 @@ async fn root_keys(api: &Api, deadline: Instant) -> RootKeys {
 
 /// All users, without their keys.
 pub(super) async fn all_users(api: &Api, deadline: Instant) -> Result<Vec<ListedUser>, CallError> {
-    users(api, deadline).try_collect().await
+    users(api, &Progress::default(), deadline)
+        .try_collect()
+        .await
 }
 
 /// All users, page after page, each once: a listing that others change meanwhile may repeat itself.
 /// Ends after the first error.
 fn users(
     api: &Api,
+    progress: &Progress,
     deadline: Instant,
 ) -> impl futures_util::Stream<Item = Result<ListedUser, CallError>> {
     enum Next {
@@ -102,10 +111,13 @@ fn users(
             return None;
         };
         Some(match api.users(marker, deadline).await {
-            Ok(Page { items, next }) => (
-                items.into_iter().map(Ok).collect(),
-                next.map_or(Next::End, |marker| Next::Page(Some(marker))),
-            ),
+            Ok(Page { items, next }) => {
+                progress.found(items.len());
+                (
+                    items.into_iter().map(Ok).collect(),
+                    next.map_or(Next::End, |marker| Next::Page(Some(marker))),
+                )
+            }
             Err(error) => (vec![Err(error)], Next::End),
         })
     })

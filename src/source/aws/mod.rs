@@ -24,7 +24,7 @@ pub use self::{
     credential_report::Patience,
     setup::{Limits, Origin, Settings},
 };
-use super::{Outcome, SourceError, UsageError, report};
+use super::{Outcome, Progress, SourceError, UsageError, report};
 use crate::{
     counts::{Operation, RequestCounts},
     inventory::{Account, Inventory, User},
@@ -105,6 +105,7 @@ pub struct Aws {
     memory: Memory,
     /// Whether `auto` had to do as `list` does the last time.
     lists_instead: bool,
+    progress: Progress,
 }
 
 impl Aws {
@@ -152,6 +153,7 @@ impl Aws {
             memory: Memory::new(watch.clone()),
             watch,
             lists_instead: false,
+            progress: Progress::default(),
             settings,
             strategy,
             counts,
@@ -159,6 +161,11 @@ impl Aws {
             owner: None,
             alias: None,
         }
+    }
+
+    /// Tells `progress` of the users found and read from now on.
+    pub fn watch(&mut self, progress: Progress) {
+        self.progress = progress;
     }
 
     /// Reads the account once.
@@ -218,7 +225,9 @@ impl Aws {
             alias: self.alias(api, now, deadline).await,
         };
         match self.strategy {
-            Strategy::List => Box::pin(list::collect(api, account, now, deadline)).await,
+            Strategy::List => {
+                Box::pin(list::collect(api, account, &self.progress, now, deadline)).await
+            }
             Strategy::Report => {
                 let report = self.report(api, deadline).await?;
                 Ok(from_report(account, &report, now))
@@ -228,12 +237,21 @@ impl Aws {
                     if std::mem::take(&mut self.lists_instead) {
                         tracing::info!("the credential report can be used again");
                     }
-                    Ok(auto::collect(api, account, dated, &mut self.memory, now, deadline).await)
+                    Ok(auto::collect(
+                        api,
+                        account,
+                        dated,
+                        &mut self.memory,
+                        &self.progress,
+                        now,
+                        deadline,
+                    )
+                    .await)
                 }
                 Ok(dated) => {
                     let generated = dated.generated.to_rfc3339_opts(SecondsFormat::Secs, true);
                     self.say_lists_instead(&format!("it is of {generated}, older than 24 h"));
-                    Box::pin(list::collect(api, account, now, deadline)).await
+                    Box::pin(list::collect(api, account, &self.progress, now, deadline)).await
                 }
                 // With these, listing would fail as well, and slowly.
                 Err(error)
@@ -246,7 +264,7 @@ impl Aws {
                 }
                 Err(error) => {
                     self.say_lists_instead(&error.to_string());
-                    Box::pin(list::collect(api, account, now, deadline)).await
+                    Box::pin(list::collect(api, account, &self.progress, now, deadline)).await
                 }
             },
         }
