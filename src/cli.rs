@@ -24,6 +24,8 @@ use crate::{
 pub enum Exit {
     /// 0: all went well.
     Fine,
+    /// 2: something could not be read.
+    Errors,
     /// 64: the command line, the environment or the configuration can't be used (`EX_USAGE`).
     Usage,
     /// 70: a fault of the program itself (`EX_SOFTWARE`).
@@ -35,6 +37,7 @@ impl Exit {
     pub const fn code(self) -> u8 {
         match self {
             Self::Fine => 0,
+            Self::Errors => 2,
             Self::Usage => 64,
             Self::Internal => 70,
         }

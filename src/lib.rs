@@ -19,6 +19,7 @@ pub mod inventory;
 pub mod key;
 pub mod logging;
 pub mod metrics;
+pub mod plan;
 pub mod policy;
 pub mod reason;
 pub mod refresh;

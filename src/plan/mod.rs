@@ -1,0 +1,456 @@
+//! `plan`: what to do next for every user whose keys need it, as commands for a person to run.
+//!
+//! Everything is read once, and what a plan would take away is read again, live, right before it is
+//! printed. Nothing is ever changed in AWS.
+
+pub mod advice;
+pub mod command;
+mod json;
+mod md;
+mod sh;
+mod text;
+mod words;
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    io::Write,
+    sync::Arc,
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use tokio::time::Instant;
+
+use self::{
+    advice::{Advice, Grounds, advise, worst_first},
+    command::Cli,
+};
+use crate::{
+    cli::{Exit, MetricsArgs, PolicyArgs, one_of},
+    clock::Clock,
+    counts::RequestCounts,
+    inventory::{Inventory, Listing, Reading, User},
+    key::{AccountId, KeyName, LastUse},
+    logging,
+    policy::Policy,
+    reason::Reason,
+    rotation::{Step, step},
+    snapshot::KeyIdDisplay,
+    source::{self, Choice, Outcome, Source, UsageError},
+};
+
+/// Say what to do next for every user whose keys need it
+///
+/// Reads the keys once, and the last use of every key that the plan would deactivate or delete
+/// again right before it is printed. Nothing is changed in AWS: the commands are for you to run.
+#[derive(Debug, Clone, clap::Args)]
+#[command(
+    after_help = "Exit status: 0 when the plan was printed, 2 if something could not be read, 64 usage or \
+        configuration, 70 internal error."
+)]
+pub struct Args {
+    /// Which source to read.
+    #[command(flatten)]
+    pub source: source::Args,
+    /// The thresholds.
+    #[command(flatten)]
+    pub policy: PolicyArgs,
+    /// How key ids are shown.
+    #[command(flatten)]
+    pub metrics: MetricsArgs,
+    /// What is printed.
+    #[command(flatten)]
+    pub print: PrintArgs,
+    /// What is logged.
+    #[command(flatten)]
+    pub log: logging::Args,
+}
+
+/// What is printed.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Plan")]
+#[group(skip)]
+pub struct PrintArgs {
+    /// Plan for this user only; may be given more than once
+    #[arg(long = "user", env = "IAM_KEY_EXPORTER_USER", value_name = "NAME")]
+    pub users: Vec<String>,
+
+    /// Format: text, json, md, or sh (a script that asks before each change)
+    #[arg(long, env = "IAM_KEY_EXPORTER_OUTPUT", value_name = "FORMAT", default_value = "text",
+        value_parser = one_of(&Format::ALL))]
+    pub output: Format,
+
+    /// Region to name in the commands [default: `AWS_REGION`, with --source=aws]
+    #[arg(long, env = "IAM_KEY_EXPORTER_REGION", value_name = "NAME")]
+    pub region: Option<String>,
+
+    /// Time after which what is not read counts as unread, e.g. 5m
+    #[arg(long, env = "IAM_KEY_EXPORTER_TIMEOUT", value_name = "DURATION", default_value = "15m",
+        value_parser = timeout)]
+    pub timeout: Duration,
+}
+
+fn timeout(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(Duration::ZERO) => Err("more than nothing is needed".into()),
+        Ok(duration) => Ok(duration),
+        Err(error) => Err(format!(
+            "{error}; give a number with a unit, e.g. 30s, 5m or 1h30m"
+        )),
+    }
+}
+
+/// The formats of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// For people, in a terminal.
+    Text,
+    /// For programs.
+    Json,
+    /// Markdown, for a ticket.
+    Md,
+    /// A POSIX shell script.
+    Sh,
+}
+
+impl Format {
+    /// Every format, with its name as a setting.
+    pub const ALL: [(&'static str, Self); 4] = [
+        ("text", Self::Text),
+        ("json", Self::Json),
+        ("md", Self::Md),
+        ("sh", Self::Sh),
+    ];
+}
+
+/// What to do, and what isn't known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The instant that everything is judged at.
+    pub now: DateTime<Utc>,
+    /// What the commands are given.
+    pub cli: Cli,
+    /// What to do, the worst first.
+    pub advices: Vec<Advice>,
+    /// The users who could not be read, for whom nothing is advised.
+    pub unread: Vec<Unread>,
+    /// What could not be read beside single users.
+    pub failures: Vec<Failure>,
+    /// Up to when last uses are known, where they weren't read live.
+    pub known_until: Option<DateTime<Utc>>,
+    /// The users asked for who have no keys here.
+    pub not_found: Vec<String>,
+    /// Whether everything was read, whatever was asked for.
+    pub is_complete: bool,
+}
+
+/// A user who could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unread {
+    /// The user's account.
+    pub account: AccountId,
+    /// The user.
+    pub user: Arc<str>,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// An account that could not be read, or not to the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The account, if its id is known.
+    pub account: Option<AccountId>,
+    /// Why.
+    pub reason: Reason,
+    /// What failed, on one line.
+    pub message: String,
+}
+
+/// Prints the plan to standard output.
+pub async fn run(args: Args) -> Exit {
+    let format = args.print.output;
+    let plan = match plan(args).await {
+        Ok(plan) => plan,
+        Err(error) => {
+            tracing::error!("{error}");
+            return Exit::Usage;
+        }
+    };
+    let text = plan.render(format);
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // A reader that has seen enough is no failure.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            tracing::error!(%error, "standard output can not be written to");
+            Exit::Internal
+        }
+        _ if plan.is_complete => Exit::Fine,
+        _ => Exit::Errors,
+    }
+}
+
+/// Reads the keys and makes the plan.
+pub async fn plan(args: Args) -> Result<Plan, UsageError> {
+    let Args {
+        source,
+        policy,
+        metrics: MetricsArgs { access_key_id },
+        print:
+            PrintArgs {
+                users,
+                output: _,
+                region,
+                timeout,
+            },
+        log: _,
+    } = args;
+    let policy = Arc::new(Policy::from(policy));
+    let clock = source.clock()?;
+    let cli = cli(&source, region)?;
+    let counts = Arc::new(RequestCounts::default());
+    let source = Source::new(source, clock, &policy, timeout, counts)?;
+    let planner = Planner {
+        source,
+        clock,
+        policy,
+        key_ids: access_key_id,
+        users: users.into_iter().collect(),
+        deadline: Instant::now() + timeout,
+    };
+    Ok(planner.plan(cli).await)
+}
+
+/// What the commands are given: the profile and the region that this program was given.
+fn cli(source: &source::Args, region: Option<String>) -> Result<Cli, UsageError> {
+    let inherited = |name| match source.source {
+        Choice::Aws => std::env::var(name).ok().filter(|value| !value.is_empty()),
+        Choice::Report(_) | Choice::Demo => None,
+    };
+    let cli = Cli {
+        profile: source
+            .profile()
+            .map(str::to_owned)
+            .or_else(|| inherited("AWS_PROFILE")),
+        region: region.or_else(|| inherited("AWS_REGION")),
+    };
+    match cli.aws() {
+        Some(_) => Ok(cli),
+        None => Err(UsageError(
+            "--aws.profile or --region can not be given to the AWS CLI: it holds control characters or begins \
+             like a URL"
+                .into(),
+        )),
+    }
+}
+
+/// Makes one plan.
+struct Planner {
+    source: Source,
+    clock: Clock,
+    policy: Arc<Policy>,
+    key_ids: KeyIdDisplay,
+    /// The users to plan for; all if empty.
+    users: BTreeSet<String>,
+    deadline: Instant,
+}
+
+impl Planner {
+    async fn plan(mut self, cli: Cli) -> Plan {
+        let outcomes = self.source.collect(self.clock.now(), self.deadline).await;
+        let mut plan = Plan {
+            now: self.clock.now(),
+            cli,
+            advices: Vec::new(),
+            unread: Vec::new(),
+            failures: Vec::new(),
+            known_until: None,
+            not_found: self.users.iter().cloned().collect(),
+            is_complete: true,
+        };
+        for Outcome {
+            account, result, ..
+        } in outcomes
+        {
+            match result {
+                Ok(inventory) => self.add(inventory, &mut plan).await,
+                Err(error) => {
+                    plan.is_complete = false;
+                    plan.failures.push(Failure {
+                        account,
+                        reason: error.reason,
+                        message: command::visible(&error.message),
+                    });
+                }
+            }
+        }
+        worst_first(&mut plan.advices);
+        plan.unread
+            .sort_by(|a, b| (a.account, &a.user).cmp(&(b.account, &b.user)));
+        plan
+    }
+
+    async fn add(&mut self, mut inventory: Inventory, plan: &mut Plan) {
+        let account = inventory.account.id;
+        if let Listing::Truncated(reason) = inventory.listing {
+            plan.failures.push(Failure {
+                account: Some(account),
+                reason,
+                message: "the list of users broke off, so users may be missing".into(),
+            });
+        }
+        let (chosen, others): (Vec<User>, Vec<User>) = std::mem::take(&mut inventory.users)
+            .into_iter()
+            .partition(|user| self.users.is_empty() || self.users.contains(&*user.name));
+        let data_time = inventory.data_time;
+        let live = self.read_again(account, chosen, plan.now).await;
+        let known_until = if live.is_live {
+            // What is still as collected takes nothing away: see `read_again`.
+            DateTime::<Utc>::MAX_UTC
+        } else {
+            plan.known_until = Some(plan.known_until.map_or(data_time, |t| t.min(data_time)));
+            data_time
+        };
+        let grounds = Grounds {
+            policy: &self.policy,
+            key_ids: self.key_ids,
+            now: plan.now,
+            known_until,
+        };
+        plan.is_complete &= inventory.listing == Listing::Complete
+            && live.users.iter().chain(&others).all(User::is_read);
+        for user in &live.users {
+            plan.not_found.retain(|name| **name != *user.name);
+            if let Some(reason) = user.unread_reason() {
+                plan.unread.push(Unread {
+                    account,
+                    user: Arc::clone(&user.name),
+                    reason,
+                });
+            }
+            plan.advices.extend(advise(account, user, &grounds));
+        }
+    }
+
+    /// Reads every user again of whom a key would be taken away, or whose keys have no ids yet, so
+    /// that nothing is taken away on the word of a report of some hours ago.
+    async fn read_again(
+        &mut self,
+        account: AccountId,
+        users: Vec<User>,
+        now: DateTime<Utc>,
+    ) -> ReadAgain {
+        let needs = |user: &User| {
+            user.is_read()
+                && match step(user, &self.policy, now) {
+                    Step::None => false,
+                    Step::Deactivate { .. } | Step::Delete { .. } | Step::Free { .. } => true,
+                    Step::Create { .. } | Step::Update { .. } | Step::Confirm { .. } => {
+                        has_slots(user)
+                    }
+                }
+        };
+        let names = users
+            .iter()
+            .filter(|user| needs(user))
+            .map(|user| Arc::clone(&user.name))
+            .collect();
+        let Some(answers) = self.source.read_again(account, names, self.deadline).await else {
+            return ReadAgain {
+                users,
+                is_live: false,
+            };
+        };
+        let mut answers: HashMap<_, _> = answers.into_iter().collect();
+        let users = users
+            .into_iter()
+            .filter_map(|before| match answers.remove(&before.name) {
+                None => Some(before),
+                Some(None) => None,
+                Some(Some(now)) => Some(renewed(before, now)),
+            })
+            .collect();
+        ReadAgain {
+            users,
+            is_live: true,
+        }
+    }
+}
+
+/// Users after what mattered was read again.
+struct ReadAgain {
+    users: Vec<User>,
+    /// Whether it could be.
+    is_live: bool,
+}
+
+fn has_slots(user: &User) -> bool {
+    user.keys
+        .iter()
+        .any(|key| matches!(key.name, KeyName::Slot(_)))
+}
+
+/// The user as now read. Where that failed, the keys known before, with nothing known of their use.
+fn renewed(before: User, now: User) -> User {
+    let keys = match now.reading {
+        Reading::Complete => now.keys,
+        Reading::Unread(_) => {
+            let mut keys = before.keys;
+            for key in &mut keys {
+                key.last_use = LastUse::Unknown;
+            }
+            keys
+        }
+    };
+    User {
+        keys,
+        reading: now.reading,
+        ..before
+    }
+}
+
+impl Plan {
+    /// The plan in a format.
+    pub fn render(&self, format: Format) -> String {
+        match format {
+            Format::Text => text::render(self),
+            Format::Json => json::render(self),
+            Format::Md => md::render(self),
+            Format::Sh => sh::render(self),
+        }
+    }
+
+    /// What to say of the whole plan, beside the advice.
+    fn remarks(&self) -> Vec<String> {
+        let mut remarks = Vec::new();
+        if let Some(known_until) = self.known_until {
+            remarks.push(format!(
+                "this source has nothing live: last uses are known up to {} and were not read again; \
+                 a key may have been used since",
+                words::instant(known_until)
+            ));
+        }
+        for name in &self.not_found {
+            remarks.push(format!(
+                "no user {} with access keys was found",
+                command::visible(name)
+            ));
+        }
+        remarks
+    }
+
+    /// How much there is to do, in a sentence.
+    fn summary(&self) -> String {
+        let count = |count: usize, one: &str, many: &str| match count {
+            1 => format!("1 {one}"),
+            count => format!("{count} {many}"),
+        };
+        let todo = count(self.advices.len(), "user has", "users have");
+        let unread = count(self.unread.len(), "user", "users");
+        let nothing = "Nothing was changed in AWS.";
+        if self.unread.is_empty() {
+            format!("{todo} something to do. {nothing}")
+        } else {
+            format!("{todo} something to do, {unread} could not be read. {nothing}")
+        }
+    }
+}
