@@ -4,7 +4,7 @@
 //!  sources (I/O in)      core (pure)              surfaces (I/O out)
 //!  source::aws     ─┐    inventory → snapshot  ┌─ metrics, served by web at /metrics
 //!  source::report  ─┼─▶  key, policy,         ─┼─ web: probes and landing page
-//!  source::demo    ─┘    rotation              └─ (each reads one snapshot)
+//!  source::demo    ─┘    rotation              └─ check: a terminal, CI (each reads one snapshot)
 //!         ▲ refresh: interval, jitter, time-out, back-off; keeps the last good data
 //! ```
 //!
@@ -12,6 +12,7 @@
 //! [`snapshot::Snapshot`] and every reader computes ages and verdicts from it with one `now`, taken
 //! at its own edge. [`serve`] is the only place that spawns long-lived tasks.
 
+pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod counts;

@@ -2,42 +2,85 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use iam_key_exporter::{
-    cli::{Cli, Exit},
+    check::{self, CheckError},
+    cli::{Cli, Command, Exit, unknown_variables},
     logging,
-    serve::{ServeError, serve},
+    plan::{self, PlanError},
+    serve::{self, ServeError, serve},
 };
+use tokio::runtime::Runtime;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::read() {
         Ok(cli) => cli,
         Err(error) => {
-            let exit = if error.use_stderr() {
-                Exit::Usage
-            } else {
-                Exit::Fine
-            };
             // Nothing can be done about a standard stream that is gone.
             let _ = error.print();
-            return exit.into();
+            return Exit::from(&error).into();
         }
     };
-    logging::start(cli.log);
+    logging::start(cli.log());
+    for variable in unknown_variables() {
+        tracing::warn!(
+            variable,
+            "no flag has this environment variable; see --help"
+        );
+    }
     run(cli).into()
 }
 
-#[tokio::main]
-async fn run(cli: Cli) -> Exit {
-    match serve(cli).await {
-        Ok(()) => Exit::Fine,
-        Err(error @ (ServeError::Usage(_) | ServeError::Bind(_))) => {
-            tracing::error!("{error}");
-            Exit::Usage
-        }
+fn run(cli: Cli) -> Exit {
+    let runtime = match Runtime::new() {
+        Ok(runtime) => runtime,
         Err(error) => {
+            tracing::error!("threads cannot be started: {error}");
+            return Exit::Internal;
+        }
+    };
+    let exit = match cli.command {
+        Some(Command::Check(args)) => runtime.block_on(checked(*args)),
+        Some(Command::Plan(args)) => runtime.block_on(planned(*args)),
+        None => runtime.block_on(served(cli.serve)),
+    };
+    // A blocking read, of a pipe that nobody writes to for instance, must not hold up the exit.
+    runtime.shutdown_background();
+    exit
+}
+
+async fn served(args: serve::Args) -> Exit {
+    match serve(args).await {
+        Ok(()) => Exit::Fine,
+        Err(error) => {
+            let exit = match &error {
+                ServeError::Usage(_) | ServeError::Bind(_) => Exit::Usage,
+                ServeError::Aborted(signal) => Exit::Aborted(*signal),
+                ServeError::Signals(_) | ServeError::Died(_) => Exit::Internal,
+            };
             tracing::error!("{:#}", anyhow::Error::from(error));
-            Exit::Internal
+            exit
         }
     }
+}
+
+async fn checked(args: check::Args) -> Exit {
+    check::run(args).await.unwrap_or_else(|error| {
+        let exit = match &error {
+            CheckError::Usage(_) => Exit::Usage,
+            CheckError::Print(_) | CheckError::Export(_) => Exit::Internal,
+        };
+        tracing::error!("{:#}", anyhow::Error::from(error));
+        exit
+    })
+}
+
+async fn planned(args: plan::Args) -> Exit {
+    plan::run(args).await.unwrap_or_else(|error| {
+        let exit = match &error {
+            PlanError::Usage(_) => Exit::Usage,
+            PlanError::Print(_) => Exit::Internal,
+        };
+        tracing::error!("{:#}", anyhow::Error::from(error));
+        exit
+    })
 }

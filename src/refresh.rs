@@ -48,7 +48,7 @@ fn interval(text: &str) -> Result<Duration, String> {
     at_least(text, SHORTEST_INTERVAL)
 }
 
-fn timeout(text: &str) -> Result<Duration, String> {
+pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
     at_least(text, Duration::from_secs(1))
 }
 
@@ -64,7 +64,7 @@ fn at_least(text: &str, least: Duration) -> Result<Duration, String> {
         ));
     }
     if duration > MOST {
-        return Err("more than a year".into());
+        return Err("at most a year is allowed".into());
     }
     Ok(duration)
 }
@@ -212,7 +212,7 @@ fn reasons(result: &Result<Inventory, SourceError>) -> Vec<Reason> {
 
 /// The snapshot after a refresh: what was read takes the place of what was known, what could not be
 /// read stays as it was. An account that the source no longer speaks of is gone.
-fn next_snapshot(previous: &Snapshot, outcomes: Vec<Outcome>, clock: Clock) -> Snapshot {
+pub(crate) fn next_snapshot(previous: &Snapshot, outcomes: Vec<Outcome>, clock: Clock) -> Snapshot {
     let mut unidentified = None;
     let mut accounts: BTreeMap<AccountId, AccountState> = BTreeMap::new();
     for outcome in outcomes {

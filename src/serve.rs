@@ -9,16 +9,17 @@ use tokio::{
 };
 
 use crate::{
-    cli::{Cli, MetricsArgs},
+    cli::{MetricsArgs, PolicyArgs, StopSignal},
     counts::{RefreshCounts, RequestCounts},
+    logging,
     metrics::{
         self,
         exporter::{REVISION, VERSION},
     },
     policy::Policy,
-    refresh::Refresher,
+    refresh::{self, Refresher},
     snapshot::Snapshot,
-    source::{Source, UsageError},
+    source::{self, Source, UsageError},
     web::{
         self,
         listen::BindError,
@@ -26,6 +27,30 @@ use crate::{
         server::{self, Limits},
     },
 };
+
+/// How the daemon serves.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub struct Args {
+    /// Which source to read.
+    #[command(flatten)]
+    pub source: source::Args,
+    /// The thresholds.
+    #[command(flatten)]
+    pub policy: PolicyArgs,
+    /// When to refresh.
+    #[command(flatten)]
+    pub refresh: refresh::Args,
+    /// What the metrics show.
+    #[command(flatten)]
+    pub metrics: MetricsArgs,
+    /// Where to serve.
+    #[command(flatten)]
+    pub web: web::Args,
+    /// What is logged.
+    #[command(flatten)]
+    pub log: logging::Args,
+}
 
 /// Why the daemon could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -43,20 +68,20 @@ pub enum ServeError {
     #[error("{0} ended unexpectedly")]
     Died(String),
     /// A second signal came before everything was finished.
-    #[error("aborted by a second signal, {0}")]
-    Aborted(&'static str),
+    #[error("aborted by a second signal, {}", .0.name())]
+    Aborted(StopSignal),
 }
 
 /// Serves until SIGTERM or SIGINT; a second one aborts.
-pub async fn serve(cli: Cli) -> Result<(), ServeError> {
-    let Cli {
+pub async fn serve(args: Args) -> Result<(), ServeError> {
+    let Args {
         source,
         policy,
         refresh,
         metrics: MetricsArgs { access_key_id },
         web,
         log: _,
-    } = cli;
+    } = args;
     let policy = Arc::new(Policy::from(policy));
     let clock = source.clock()?;
     let requests = Arc::new(RequestCounts::default());
@@ -97,14 +122,14 @@ pub async fn serve(cli: Cli) -> Result<(), ServeError> {
     });
 
     tokio::select! {
-        name = signals.next() => tracing::info!(signal = name, "stopping"),
+        signal = signals.next() => tracing::info!(signal = signal.name(), "stopping"),
         Some(ended) = tasks.join_next() => return Err(died(ended)),
     }
     refreshing.abort();
     drop(stop);
     tokio::select! {
         () = join_all(&mut tasks) => tracing::info!("stopped"),
-        name = signals.next() => return Err(ServeError::Aborted(name)),
+        signal = signals.next() => return Err(ServeError::Aborted(signal)),
     }
     Ok(())
 }
@@ -155,11 +180,11 @@ impl Signals {
         })
     }
 
-    /// The name of the next one.
-    async fn next(&mut self) -> &'static str {
+    /// The next one.
+    async fn next(&mut self) -> StopSignal {
         tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => StopSignal::Terminate,
+            _ = self.interrupt.recv() => StopSignal::Interrupt,
         }
     }
 }

@@ -2,7 +2,6 @@
 
 mod support;
 
-use chrono::{DateTime, Utc};
 use clap::Parser;
 use iam_key_exporter::plan::{self, Format, Plan};
 

@@ -5,12 +5,10 @@
 mod support_real;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 
-use serde_json::Value;
 use support_real::{
-    ACCOUNT, Exporter, ListedKey, Metrics, Moto, Prometheus, Strategy, Used, check_metrics, now,
-    serve_static, wait_for,
+    ACCOUNT, Exporter, ListedKey, Metrics, Moto, Prometheus, SEEDS, Strategy, actions,
+    check_metrics, now, operation, seeded, serve_static, shipped_policy, wait_for, without,
 };
 
 const DAY: f64 = 86_400.0;
@@ -22,130 +20,6 @@ const TOLERANCE_DAYS: f64 = 5.0 / DAY;
 /// The Accept header of Prometheus 2.42.
 const ACCEPT_OF_PROMETHEUS: &str = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;\
                                     version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
-
-/// A user of the seeded account.
-struct Seed {
-    user: &'static str,
-    keys: &'static [Key],
-}
-
-struct Key {
-    age_days: f64,
-    active: bool,
-    used: Used,
-}
-
-const fn active(age_days: f64, used: Used) -> Key {
-    Key {
-        age_days,
-        active: true,
-        used,
-    }
-}
-
-const fn inactive(age_days: f64, used: Used) -> Key {
-    Key {
-        age_days,
-        active: false,
-        used,
-    }
-}
-
-/// Both sides of the limit, every status, every kind of last use, one key, two and none, and each punctuation mark
-/// that IAM allows in a name.
-const SEEDS: &[Seed] = &[
-    Seed {
-        user: "over-the-limit",
-        keys: &[active(100.0, Used::DaysAgo(1.0))],
-    },
-    Seed {
-        user: "just-within",
-        keys: &[active(89.0, Used::DaysAgo(0.5))],
-    },
-    Seed {
-        user: "just-over",
-        keys: &[active(90.1, Used::DaysAgo(3.0))],
-    },
-    Seed {
-        user: "old-but-inactive",
-        keys: &[inactive(91.0, Used::DaysAgo(80.0))],
-    },
-    Seed {
-        user: "never-used",
-        keys: &[active(10.0, Used::Never)],
-    },
-    Seed {
-        user: "forgotten",
-        keys: &[active(400.0, Used::Never)],
-    },
-    Seed {
-        user: "moved-on",
-        keys: &[
-            active(120.0, Used::DaysAgo(30.0)),
-            active(31.0, Used::DaysAgo(0.2)),
-        ],
-    },
-    Seed {
-        user: "both-overdue",
-        keys: &[
-            active(301.0, Used::DaysAgo(2.0)),
-            active(300.0, Used::DaysAgo(0.1)),
-        ],
-    },
-    Seed {
-        user: "blocked-by-an-idle-key",
-        keys: &[
-            active(95.0, Used::DaysAgo(2.0)),
-            inactive(60.0, Used::DaysAgo(50.0)),
-        ],
-    },
-    Seed {
-        user: "rotated",
-        keys: &[
-            inactive(200.0, Used::DaysAgo(100.0)),
-            active(30.0, Used::DaysAgo(0.3)),
-        ],
-    },
-    Seed {
-        user: "newborn",
-        keys: &[active(0.01, Used::Never)],
-    },
-    Seed {
-        user: "no-keys",
-        keys: &[],
-    },
-    Seed {
-        user: "+=,.@_-every.mark+of=IAM,in@one_name-",
-        keys: &[active(150.0, Used::DaysAgo(4.0))],
-    },
-    Seed {
-        user: "=1+1",
-        keys: &[active(92.5, Used::Never)],
-    },
-    Seed {
-        user: "team,platform",
-        keys: &[
-            active(45.0, Used::DaysAgo(0.7)),
-            inactive(46.0, Used::Never),
-        ],
-    },
-];
-
-async fn seeded() -> Moto {
-    let moto = Moto::start();
-    for seed in SEEDS {
-        // A key cannot be older than its user.
-        let oldest = seed.keys.iter().map(|key| key.age_days);
-        moto.add_user(seed.user, oldest.fold(0.0, f64::max) + 1.0)
-            .await;
-        for key in seed.keys {
-            moto.add_key(seed.user, key.age_days, key.active, key.used)
-                .await;
-        }
-    }
-    moto.keep_report_fresh().await;
-    moto
-}
 
 async fn metrics_of(moto: &Moto, strategy: Strategy) -> Metrics {
     let exporter = Exporter::start(moto, strategy, &Moto::anyone());
@@ -458,45 +332,6 @@ fn promtool_would_complain_of_other_faults() {
     assert!(complaints.contains("sheep_minutes use base unit \"seconds\""));
     assert!(complaints.contains("\"_total\" suffix"));
     assert!(!check_metrics("not a metric {").is_empty());
-}
-
-/// The operation's name without its service, as the `operation` label has it.
-fn operation(action: &str) -> &str {
-    action
-        .strip_prefix("iam:")
-        .expect("the policies are about IAM only")
-}
-
-fn shipped_policy(name: &str) -> Value {
-    let path = format!("{}/deploy/aws/{name}.json", env!("CARGO_MANIFEST_DIR"));
-    let text = fs::read_to_string(path).expect("the shipped policy is readable");
-    serde_json::from_str(&text).expect("the shipped policy is JSON")
-}
-
-fn actions(policy: &Value) -> Vec<String> {
-    policy["Statement"]
-        .as_array()
-        .expect("a policy has statements")
-        .iter()
-        .flat_map(|statement| statement["Action"].as_array().expect("actions are a list"))
-        .map(|action| action.as_str().expect("an action is text").to_owned())
-        .collect()
-}
-
-/// The policy with one action taken out, and the statement with it if it was the last one there.
-fn without(policy: &Value, action: &str) -> Value {
-    let mut policy = policy.clone();
-    let statements = policy["Statement"]
-        .as_array_mut()
-        .expect("a policy has statements");
-    for statement in &mut *statements {
-        statement["Action"]
-            .as_array_mut()
-            .expect("actions are a list")
-            .retain(|have| have != action);
-    }
-    statements.retain(|statement| statement["Action"] != Value::Array(Vec::new()));
-    policy
 }
 
 /// Runs the exporter as a user who holds the strategy's policy and nothing else, and then once for each of its

@@ -98,7 +98,7 @@ impl Action {
             Self::Create { .. } => "create the new key (this prints its secret, once):",
             Self::ShowLastUse { .. } => "look at the last use:",
             Self::Deactivate { .. } => "deactivate the key, which can be undone:",
-            Self::Reactivate { .. } => "only if something broke, activate the key again:",
+            Self::Reactivate { .. } => "only if it is needed, activate the key again:",
             Self::Delete { .. } => "delete the key, which can't be undone:",
         }
     }
@@ -313,6 +313,12 @@ impl<'a> Advisor<'a> {
         }
         let mut why = self.described(retired);
         if let Some(due) = self.first_due() {
+            if retired.status == KeyStatus::Inactive {
+                let due = self.shown(due);
+                self.notes.push(format!(
+                    "or activate {name} again and move the applications from {due} to it"
+                ));
+            }
             why = format!(
                 "{why}; it takes the place that a successor needs: {}",
                 self.described(due)

@@ -13,7 +13,7 @@ mod words;
 
 use std::{
     collections::{BTreeSet, HashMap},
-    io::Write,
+    io::{self, Write},
     sync::Arc,
     time::Duration,
 };
@@ -34,6 +34,7 @@ use crate::{
     logging,
     policy::Policy,
     reason::Reason,
+    refresh,
     rotation::{Step, step},
     snapshot::KeyIdDisplay,
     source::{self, Choice, Outcome, Source, UsageError},
@@ -71,33 +72,23 @@ pub struct Args {
 #[command(next_help_heading = "Plan")]
 #[group(skip)]
 pub struct PrintArgs {
-    /// Plan for this user only; may be given more than once
-    #[arg(long = "user", env = "IAM_KEY_EXPORTER_USER", value_name = "NAME")]
+    /// User to plan for; can be repeated [default: all]
+    #[arg(long = "user", env = "IAM_KEY_EXPORTER_PLAN_USER", value_name = "NAME")]
     pub users: Vec<String>,
 
     /// Format: text, json, md, or sh (a script that asks before each change)
-    #[arg(long, env = "IAM_KEY_EXPORTER_OUTPUT", value_name = "FORMAT", default_value = "text",
+    #[arg(long, env = "IAM_KEY_EXPORTER_PLAN_OUTPUT", value_name = "FORMAT", default_value = "text",
         value_parser = one_of(&Format::ALL))]
     pub output: Format,
 
     /// Region to name in the commands [default: `AWS_REGION`, with --source=aws]
-    #[arg(long, env = "IAM_KEY_EXPORTER_REGION", value_name = "NAME")]
+    #[arg(long, env = "IAM_KEY_EXPORTER_PLAN_REGION", value_name = "NAME")]
     pub region: Option<String>,
 
-    /// Time after which what is not read counts as unread, e.g. 5m
-    #[arg(long, env = "IAM_KEY_EXPORTER_TIMEOUT", value_name = "DURATION", default_value = "15m",
-        value_parser = timeout)]
+    /// Time after which the plan is made of what was read, e.g. 15m; at least 1s
+    #[arg(long = "refresh.timeout", env = "IAM_KEY_EXPORTER_REFRESH_TIMEOUT", value_name = "DURATION",
+        default_value = "15m", value_parser = refresh::timeout)]
     pub timeout: Duration,
-}
-
-fn timeout(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(Duration::ZERO) => Err("more than nothing is needed".into()),
-        Ok(duration) => Ok(duration),
-        Err(error) => Err(format!(
-            "{error}; give a number with a unit, e.g. 30s, 5m or 1h30m"
-        )),
-    }
 }
 
 /// The formats of a plan.
@@ -166,26 +157,30 @@ pub struct Failure {
     pub message: String,
 }
 
+/// Why no plan could be printed.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// A setting can't be used.
+    #[error(transparent)]
+    Usage(#[from] UsageError),
+    /// Standard output can't be written to.
+    #[error("the plan could not be printed")]
+    Print(#[source] io::Error),
+}
+
 /// Prints the plan to standard output.
-pub async fn run(args: Args) -> Exit {
+pub async fn run(args: Args) -> Result<Exit, PlanError> {
     let format = args.print.output;
-    let plan = match plan(args).await {
-        Ok(plan) => plan,
-        Err(error) => {
-            tracing::error!("{error}");
-            return Exit::Usage;
-        }
-    };
-    let text = plan.render(format);
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        // A reader that has seen enough is no failure.
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            tracing::error!(%error, "standard output can not be written to");
-            Exit::Internal
-        }
-        _ if plan.is_complete => Exit::Fine,
-        _ => Exit::Errors,
+    let plan = plan(args).await?;
+    let mut out = io::stdout().lock();
+    let printed = out
+        .write_all(plan.render(format).as_bytes())
+        .and_then(|()| out.flush());
+    match printed {
+        // Whoever read has seen enough, as `head` does.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(PlanError::Print(error)),
+        _ if plan.is_complete => Ok(Exit::Fine),
+        _ => Ok(Exit::Incomplete),
     }
 }
 
@@ -208,7 +203,8 @@ pub async fn plan(args: Args) -> Result<Plan, UsageError> {
     let clock = source.clock()?;
     let cli = cli(&source, region)?;
     let counts = Arc::new(RequestCounts::default());
-    let source = Source::new(source, clock, &policy, timeout, counts)?;
+    // Nothing is kept for a next time, so any interval will do.
+    let source = Source::new(source, clock, &policy, refresh::SHORTEST_INTERVAL, counts)?;
     let planner = Planner {
         source,
         clock,

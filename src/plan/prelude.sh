@@ -73,7 +73,9 @@ show_last_use() {
 
 # create USER FILE KEYS: creates a key for a user who has so many now; the secret goes to the file and nowhere else.
 create() {
-  [ ! -e "$2" ] && [ ! -L "$2" ] || fail "$2 is there already, maybe with the secret of an earlier run"
+  if [ -e "$2" ] || [ -L "$2" ]; then
+    fail "$2 is there already, maybe with the secret of an earlier run"
+  fi
   ask "create a new key for $1, its secret in $2?" || return 0
   seen=$(aws_cli iam list-access-keys --user-name="$1" \
     --query 'length(AccessKeyMetadata)' --output text) || fail "the keys of $1 can not be read"

@@ -96,7 +96,6 @@ fn write_advice(number: usize, advice: &Advice, plan: &Plan, out: &mut String) -
         advice.step
     );
     writeln!(out, "\n# {title}")?;
-    writeln!(out, "# {}", advice.why)?;
     for action in &advice.actions {
         if let Some(command) = action.command(&advice.user, &plan.cli) {
             writeln!(out, "#   {}", visible(&command.line()))?;
@@ -104,7 +103,7 @@ fn write_advice(number: usize, advice: &Advice, plan: &Plan, out: &mut String) -
     }
     writeln!(
         out,
-        "if begin {} {} {}; then",
+        "if begin {} \\\n  {} \\\n  {}; then",
         advice.account,
         word(&title),
         word(&advice.why)

@@ -2,6 +2,7 @@
 
 pub mod aws;
 pub mod demo;
+mod progress;
 pub mod report;
 
 use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
@@ -9,6 +10,7 @@ use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
+pub use self::progress::Progress;
 use self::{demo::Demo, report::ReportFile};
 use crate::{
     clock::Clock,
@@ -152,6 +154,13 @@ impl Source {
             Choice::Report(path) => Self::Report(ReportFile::new(path)),
             Choice::Demo => Self::Demo(Demo::new(clock.now())),
         })
+    }
+
+    /// Tells `progress` of the users found and read from now on. Only AWS takes long enough for that.
+    pub fn watch(&mut self, progress: Progress) {
+        if let Self::Aws(aws) = self {
+            aws.watch(progress);
+        }
     }
 
     /// Reads every account once, as of `now`; what isn't read by `deadline` counts as unread.

@@ -17,7 +17,7 @@ pub(super) use self::memory::{Memory, Watch};
 use super::{client::Api, list};
 use crate::{
     inventory::{Account, Inventory, User},
-    source::report::Report,
+    source::{Progress, report::Report},
 };
 
 /// A credential report and when AWS made it.
@@ -32,15 +32,19 @@ pub(super) async fn collect(
     account: Account,
     dated: &Dated,
     memory: &mut Memory,
+    progress: &Progress,
     now: DateTime<Utc>,
     deadline: Instant,
 ) -> Inventory {
     let Dated { report, generated } = dated;
     memory.keep_only(&report.rows);
 
-    let mut listings = stream::iter(memory.stale(&report.rows, *generated, now))
+    let stale = memory.stale(&report.rows, *generated, now);
+    progress.found(stale.len());
+    let mut listings = stream::iter(stale)
         .map(|(index, user)| async move {
             let listing = list::read_keys(api, &user, deadline).await;
+            progress.read();
             (index, listing)
         })
         .buffer_unordered(api.max_concurrency());

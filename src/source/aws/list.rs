@@ -15,20 +15,26 @@ use super::{
 use crate::{
     inventory::{Account, Inventory, Listing, RootKeys, User},
     key::{KeyName, LastUse},
+    source::Progress,
 };
 
 /// Reads the whole account. Fails only if not even the first page of users can be had.
 pub(super) async fn collect(
     api: &Api,
     account: Account,
+    progress: &Progress,
     now: DateTime<Utc>,
     deadline: Instant,
 ) -> Result<Inventory, CallError> {
     let mut reads = std::pin::pin!(
-        user_names(api, deadline)
+        user_names(api, progress, deadline)
             .map(|name| async move {
                 match name {
-                    Ok(name) => Ok(read_user(api, &name, deadline).await),
+                    Ok(name) => {
+                        let user = read_user(api, &name, deadline).await;
+                        progress.read();
+                        Ok(user)
+                    }
                     Err(error) => Err(error),
                 }
             })
@@ -85,6 +91,7 @@ async fn root_keys(api: &Api, deadline: Instant) -> RootKeys {
 /// repeat itself. Ends after the first error.
 fn user_names(
     api: &Api,
+    progress: &Progress,
     deadline: Instant,
 ) -> impl futures_util::Stream<Item = Result<Arc<str>, CallError>> {
     enum Next {
@@ -97,10 +104,13 @@ fn user_names(
             return None;
         };
         Some(match api.users(marker, deadline).await {
-            Ok(Page { items, next }) => (
-                items.into_iter().map(Ok).collect(),
-                next.map_or(Next::End, |marker| Next::Page(Some(marker))),
-            ),
+            Ok(Page { items, next }) => {
+                progress.found(items.len());
+                (
+                    items.into_iter().map(Ok).collect(),
+                    next.map_or(Next::End, |marker| Next::Page(Some(marker))),
+                )
+            }
             Err(error) => (vec![Err(error)], Next::End),
         })
     })

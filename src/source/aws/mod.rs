@@ -9,6 +9,7 @@ mod list;
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use clap::builder::NonEmptyStringValueParser;
 use futures_util::{FutureExt, StreamExt, stream};
 use tokio::time::Instant;
 
@@ -18,7 +19,7 @@ use self::{
     failure::CallError,
 };
 pub use self::{client::Settings, credential_report::Patience};
-use super::{Outcome, SourceError, UsageError, report};
+use super::{Outcome, Progress, SourceError, UsageError, report};
 use crate::{
     counts::{Operation, RequestCounts},
     inventory::{Account, Inventory, User},
@@ -51,13 +52,14 @@ pub struct Args {
     #[arg(
         long = "aws.profile",
         env = "IAM_KEY_EXPORTER_AWS_PROFILE",
-        value_name = "NAME"
+        value_name = "NAME",
+        value_parser = NonEmptyStringValueParser::new()
     )]
     pub profile: Option<String>,
 
     /// Calls to AWS under way at once
     #[arg(long = "aws.max-concurrency", env = "IAM_KEY_EXPORTER_AWS_MAX_CONCURRENCY", value_name = "N",
-        default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
+        default_value_t = 16, value_parser = crate::cli::whole_number(1..=256_u16), allow_negative_numbers = true)]
     pub max_concurrency: u16,
 }
 
@@ -99,6 +101,7 @@ pub struct Aws {
     memory: Memory,
     /// Whether `auto` had to do as `list` does the last time.
     lists_instead: bool,
+    progress: Progress,
 }
 
 impl Aws {
@@ -125,6 +128,7 @@ impl Aws {
             memory: Memory::new(watch.clone()),
             watch,
             lists_instead: false,
+            progress: Progress::default(),
             settings,
             strategy,
             patience: Patience::default(),
@@ -133,6 +137,11 @@ impl Aws {
             owner: None,
             alias: None,
         })
+    }
+
+    /// Tells `progress` of the users found and read from now on.
+    pub fn watch(&mut self, progress: Progress) {
+        self.progress = progress;
     }
 
     /// Reads the account once.
@@ -218,7 +227,9 @@ impl Aws {
             alias: self.alias(api, now, deadline).await,
         };
         match self.strategy {
-            Strategy::List => Box::pin(list::collect(api, account, now, deadline)).await,
+            Strategy::List => {
+                Box::pin(list::collect(api, account, &self.progress, now, deadline)).await
+            }
             Strategy::Report => {
                 let report = self.report(api, deadline).await?;
                 Ok(from_report(account, &report, now))
@@ -228,12 +239,21 @@ impl Aws {
                     if std::mem::take(&mut self.lists_instead) {
                         tracing::info!("the credential report can be used again");
                     }
-                    Ok(auto::collect(api, account, &dated, &mut self.memory, now, deadline).await)
+                    Ok(auto::collect(
+                        api,
+                        account,
+                        &dated,
+                        &mut self.memory,
+                        &self.progress,
+                        now,
+                        deadline,
+                    )
+                    .await)
                 }
                 Ok(dated) => {
                     let generated = dated.generated.to_rfc3339_opts(SecondsFormat::Secs, true);
                     self.say_lists_instead(&format!("it is of {generated}, older than 24 h"));
-                    Box::pin(list::collect(api, account, now, deadline)).await
+                    Box::pin(list::collect(api, account, &self.progress, now, deadline)).await
                 }
                 // With these, listing would fail as well, and slowly.
                 Err(error)
@@ -246,7 +266,7 @@ impl Aws {
                 }
                 Err(error) => {
                     self.say_lists_instead(&error.to_string());
-                    Box::pin(list::collect(api, account, now, deadline)).await
+                    Box::pin(list::collect(api, account, &self.progress, now, deadline)).await
                 }
             },
         }
