@@ -81,7 +81,7 @@ pub struct PrintArgs {
         value_parser = one_of(&Format::ALL))]
     pub output: Format,
 
-    /// Region to name in the commands [default: `AWS_REGION`, with --source=aws]
+    /// Region to name in the commands [default: that of the environment, with --source=aws]
     #[arg(long, env = "IAM_KEY_EXPORTER_PLAN_REGION", value_name = "NAME")]
     pub region: Option<String>,
 
