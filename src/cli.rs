@@ -129,7 +129,10 @@ pub struct Cli {
 pub enum Command {
     /// See [`check`].
     Check(Box<check::Args>),
-    /// See [`plan`].
+    /// Say what to do next for every user whose keys need it
+    ///
+    /// Reads the keys once, and every key that the plan would deactivate or delete again right before
+    /// it is printed. Nothing is changed in AWS: the commands are for you to run.
     Plan(Box<plan::Args>),
 }
 

@@ -40,10 +40,7 @@ use crate::{
     source::{self, Choice, Outcome, Source, UsageError},
 };
 
-/// Say what to do next for every user whose keys need it
-///
-/// Reads the keys once, and the last use of every key that the plan would deactivate or delete
-/// again right before it is printed. Nothing is changed in AWS: the commands are for you to run.
+/// How to plan. What it is for stands with the subcommand.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
     after_help = "Exit status: 0 when the plan was printed, 2 if something could not be read, 64 usage or \
@@ -199,7 +196,12 @@ pub async fn plan(args: Args) -> Result<Plan, UsageError> {
             },
         log: _,
     } = args;
-    let policy = Arc::new(Policy::from(policy));
+    let policy = Policy::from(policy);
+    let policy = Arc::new(Policy {
+        // However the flags are set, no key is taken away that was used within the settle time.
+        unused: policy.unused.max(policy.settle),
+        ..policy
+    });
     let clock = source.clock()?;
     let cli = cli(&source, region)?;
     let counts = Arc::new(RequestCounts::default());

@@ -26,6 +26,8 @@ pub(super) fn render(plan: &Plan) -> String {
 fn write(plan: &Plan, out: &mut String) -> std::fmt::Result {
     let now = instant(plan.now);
     writeln!(out, "#!/bin/sh")?;
+    // Nothing in a name may expand.
+    writeln!(out, "# shellcheck disable=SC2016")?;
     writeln!(
         out,
         "# Access key rotation plan of {now}, by iam-key-exporter {VERSION}. Read it before you run it."
@@ -198,15 +200,17 @@ fn planned(last_use: &LastUse) -> String {
     }
 }
 
-/// Where the secret of the user's new key goes.
+/// Where the secret of the user's new key goes: another file for each user, for bytes that a file
+/// name had better not have are written as %XX.
 fn secret_file(advice: &Advice) -> String {
-    let safe = |c: char| {
-        if c.is_ascii_alphanumeric() || "-_.,=+@".contains(c) {
-            c
+    let mut file = format!("access-key-{}-", advice.account);
+    for byte in advice.user.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.,=+@".contains(&byte) {
+            file.push(byte.into());
         } else {
-            '_'
+            write!(file, "%{byte:02X}").expect("a String takes everything");
         }
-    };
-    let user: String = advice.user.chars().map(safe).collect();
-    format!("access-key-{}-{user}.json", advice.account)
+    }
+    file.push_str(".json");
+    file
 }
