@@ -127,7 +127,10 @@ pub struct Cli {
 /// What can be done besides serving, which needs no name.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// See [`check`].
+    /// Check every access key once, print the results and exit
+    ///
+    /// Judges the keys as the control "Ensure access keys are rotated every 90 days or less" does.
+    /// Nothing is served and nothing is changed in AWS.
     Check(Box<check::Args>),
     /// Say what to do next for every user whose keys need it
     ///

@@ -336,7 +336,7 @@ fn mistakes_beyond_values_are_explained() {
             &["--refresh.intervall=5m"],
             "a similar argument exists: '--refresh.interval'",
         ),
-        (&["serve"], "unexpected argument 'serve'"),
+        (&["serve"], "unrecognized subcommand 'serve'"),
         (
             &["--policy.max-age-days"],
             "a value is required for '--policy.max-age-days <DAYS>'",

@@ -300,6 +300,76 @@ async fn prometheus_is_given_openmetrics_and_both_formats_hold_the_same_series()
     assert_eq!(series(&Metrics::parse(&openmetrics)), text);
 }
 
+/// User names that IAM would refuse and a file may hold, each with something that a format escapes or that looks like
+/// something else.
+const HOSTILE_NAMES: [&str; 12] = [
+    "quo\"te",
+    "back\\slash",
+    "ends in a backslash\\",
+    "new\nline",
+    "back\\\\nslash n",
+    "carriage\rreturn and tab\t",
+    "# HELP aws_iam_users fake",
+    "# EOF",
+    "\",x=\"y\"} 1",
+    "com,ma and {braces}",
+    "bücher 鍵 🔑 \u{2028}\u{85}",
+    "\u{1}control\u{7f}",
+];
+
+#[tokio::test]
+#[ignore = "needs moto and Prometheus: make test sets them up"]
+async fn hostile_names_survive_prometheus_own_parsers_in_every_format() {
+    let report = tempfile::NamedTempFile::new().expect("a temporary file can be made");
+    let mut csv = csv::Writer::from_writer(report.as_file());
+    csv.write_record([
+        "user",
+        "arn",
+        "access_key_1_active",
+        "access_key_1_last_rotated",
+        "access_key_2_active",
+        "access_key_2_last_rotated",
+    ])
+    .expect("the file is writable");
+    for name in HOSTILE_NAMES {
+        let arn = format!("arn:aws:iam::{ACCOUNT}:user/{name}");
+        csv.write_record([name, &arn, "true", "2026-01-02T03:04:05Z", "false", "N/A"])
+            .expect("the file is writable");
+    }
+    csv.flush().expect("the file is writable");
+    let exporter = Exporter::reading(report.path());
+    exporter.ready().await;
+    let expected: BTreeSet<String> = HOSTILE_NAMES.map(str::to_owned).into();
+
+    let family = "aws_iam_access_key_created_timestamp_seconds";
+    for accept in [ACCEPT_OF_PROMETHEUS, "text/plain;version=0.0.4"] {
+        let metrics = Metrics::parse(&exporter.scrape(accept).await);
+        let names: BTreeSet<String> = metrics
+            .all(family)
+            .map(|sample| sample.label("user_name").to_owned())
+            .collect();
+        assert_eq!(names, expected, "Accept: {accept}");
+    }
+
+    // Prometheus asks for OpenMetrics, so the text format reaches it as a page of somebody else.
+    let text = exporter.scrape("text/plain;version=0.0.4").await.body;
+    let text_server = serve_static(text.leak()).await;
+    for target in [exporter.address(), text_server] {
+        let prometheus = Prometheus::scraping(target);
+        let names = prometheus
+            .query_until(family, |elements| {
+                (elements.len() == expected.len()).then(|| {
+                    elements
+                        .iter()
+                        .map(|element| element.label("user_name").to_owned())
+                        .collect::<BTreeSet<_>>()
+                })
+            })
+            .await;
+        assert_eq!(names, expected);
+    }
+}
+
 #[tokio::test]
 #[ignore = "needs moto and Prometheus: make test sets them up"]
 async fn promtool_has_nothing_against_the_metrics_but_the_days() {

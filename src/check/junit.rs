@@ -1,11 +1,9 @@
-//! JUnit's XML, which every CI server reads: the control is a suite and each row a test case.
+//! The XML of `JUnit`, which every CI server reads: the control is a suite and each row a test case.
 //!
 //! The elements and attributes are those of the schema of Jenkins' xUnit plug-in (`junit-10.xsd`).
 //! An alarm is a failure, an error an error; a skip is skipped, with its reason.
 
 use std::io::{self, Write};
-
-use chrono::SecondsFormat;
 
 use super::{
     report::{Report, Summary},
@@ -20,14 +18,9 @@ pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let tests = shown.total().to_string();
     let failures = shown.count(Status::Alarm).to_string();
     let errors = shown.count(Status::Error).to_string();
-    let skipped = skipped(shown).to_string();
-    let timestamp = report
-        .as_of
-        .naive_utc()
-        .and_utc()
-        .to_rfc3339_opts(SecondsFormat::Secs, true);
-    // The schema knows the local time without a zone only.
-    let timestamp = timestamp.trim_end_matches('Z');
+    let skipped = shown.count(Status::Skip).to_string();
+    // The schema has no time zone.
+    let timestamp = report.as_of.format("%Y-%m-%dT%H:%M:%S").to_string();
     let counts = [
         ("tests", tests.as_str()),
         ("failures", &failures),
@@ -37,12 +30,12 @@ pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let mut attributes = vec![("name", control.benchmark)];
     attributes.extend(counts);
     xml.open("testsuites", &attributes)?;
-    let mut attributes = vec![("name", control.title), ("id", control.id)];
+    let mut attributes = vec![("name", control.title)];
     attributes.extend(counts);
     attributes.extend([
         ("skipped", skipped.as_str()),
         ("time", "0"),
-        ("timestamp", timestamp),
+        ("timestamp", &timestamp),
     ]);
     xml.open("testsuite", &attributes)?;
     xml.open("properties", &[])?;
@@ -56,28 +49,18 @@ pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
             ("classname", control.id),
             ("time", "0"),
         ];
-        let message = [("message", row.reason.as_str())];
-        let problem = [
-            ("message", row.reason.as_str()),
-            ("type", row.status.as_str()),
-        ];
+        let message = ("message", row.reason.as_str());
+        let problem = [message, ("type", row.status.as_str())];
         xml.open("testcase", &case)?;
         match row.status {
-            Status::Ok | Status::Info => {}
-            Status::Skip => xml.empty("skipped", &message)?,
+            Status::Ok | Status::Info => xml.text("system-out", &[], &row.reason)?,
+            Status::Skip => xml.empty("skipped", &[message])?,
             Status::Alarm => xml.text("failure", &problem, &row.reason)?,
             Status::Error => xml.text("error", &problem, &row.reason)?,
-        }
-        if matches!(row.status, Status::Ok | Status::Info) {
-            xml.text("system-out", &[], &row.reason)?;
         }
         xml.close("testcase")?;
     }
     xml.close("testsuite")?;
     xml.close("testsuites")?;
     xml.finish()
-}
-
-fn skipped(summary: Summary) -> usize {
-    summary.count(Status::Skip)
 }

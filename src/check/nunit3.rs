@@ -1,6 +1,6 @@
-//! NUnit 3's XML: the control is a suite and each row a test case.
+//! The XML of `NUnit` 3: the control is a suite and each row a test case.
 //!
-//! Elements, attributes and their values are those of the NUnit documentation, "Test Result XML
+//! Elements, attributes and their values are those of the `NUnit` documentation, "Test Result XML
 //! Format". An alarm is a failed case; an error is a failed one labelled so; a skip is skipped, with
 //! its reason.
 
@@ -10,7 +10,7 @@ use chrono::SecondsFormat;
 
 use super::{
     report::{Report, Summary},
-    rows::Status,
+    rows::{Row, Status},
     xml::Xml,
 };
 
@@ -81,47 +81,52 @@ pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     }
     for (number, row) in report.rows.iter().enumerate() {
         // Ids are unique in a run; the run and the suite have the first two.
-        let id = (number + 2).to_string();
-        let mut case = vec![
-            ("id", id.as_str()),
-            ("name", row.resource.as_str()),
-            ("fullname", row.resource.as_str()),
-            ("classname", control.id),
-            ("runstate", "Runnable"),
-            ("result", result_of(row.status)),
-        ];
-        if row.status == Status::Error {
-            case.push(("label", "Error"));
-        }
-        case.extend([
-            ("start-time", time.as_str()),
-            ("end-time", &time),
-            ("duration", "0"),
-            ("asserts", ASSERTS),
-        ]);
-        xml.open("test-case", &case)?;
-        let dimensions = row
-            .dimensions
-            .iter()
-            .map(|(key, value)| (*key, value.as_str()));
-        properties(&mut xml, dimensions)?;
-        match row.status {
-            Status::Alarm | Status::Error => {
-                xml.open("failure", &[])?;
-                xml.text("message", &[], &row.reason)?;
-                xml.close("failure")?;
-            }
-            Status::Skip | Status::Ok | Status::Info => {
-                xml.open("reason", &[])?;
-                xml.text("message", &[], &row.reason)?;
-                xml.close("reason")?;
-            }
-        }
-        xml.close("test-case")?;
+        test_case(&mut xml, control.id, row, number + 2, &time)?;
     }
     xml.close("test-suite")?;
     xml.close("test-run")?;
     xml.finish()
+}
+
+fn test_case<W: Write>(
+    xml: &mut Xml<W>,
+    control: &str,
+    row: &Row,
+    id: usize,
+    time: &str,
+) -> io::Result<()> {
+    let id = id.to_string();
+    let mut attributes = vec![
+        ("id", id.as_str()),
+        ("name", &row.resource),
+        ("fullname", &row.resource),
+        ("classname", control),
+        ("runstate", "Runnable"),
+        ("result", result_of(row.status)),
+    ];
+    if row.status == Status::Error {
+        attributes.push(("label", "Error"));
+    }
+    attributes.extend([
+        ("start-time", time),
+        ("end-time", time),
+        ("duration", "0"),
+        ("asserts", ASSERTS),
+    ]);
+    xml.open("test-case", &attributes)?;
+    let dimensions = row
+        .dimensions
+        .iter()
+        .map(|(key, value)| (*key, value.as_str()));
+    properties(xml, dimensions)?;
+    let outcome = match row.status {
+        Status::Alarm | Status::Error => "failure",
+        Status::Skip | Status::Ok | Status::Info => "reason",
+    };
+    xml.open(outcome, &[])?;
+    xml.text("message", &[], &row.reason)?;
+    xml.close(outcome)?;
+    xml.close("test-case")
 }
 
 fn properties<'a, W: Write>(

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{
     control::Control,
+    details, judge,
     rows::{Row, Status},
 };
 use crate::{
@@ -36,6 +37,34 @@ pub struct Report {
 }
 
 impl Report {
+    /// The results of all accounts of `snapshot` as of `now`. With `details` their dimensions tell
+    /// more than the control's.
+    pub fn new(
+        snapshot: &Snapshot,
+        control: &'static Control,
+        details: bool,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let rows = judge::rows(snapshot, now, details);
+        Self {
+            control,
+            summary: Summary::of(&rows),
+            rows,
+            dimension_keys: details::dimension_keys(details),
+            policy: Arc::clone(&snapshot.policy),
+            as_of: now,
+            region: None,
+            is_complete: is_complete(snapshot),
+        }
+    }
+
+    /// Keeps the rows of some statuses, of all if none is given. The summary stays that of all rows.
+    pub fn keep(&mut self, statuses: &[Status]) {
+        if !statuses.is_empty() {
+            self.rows.retain(|row| statuses.contains(&row.status));
+        }
+    }
+
     /// What was judged by, and when, in a sentence.
     pub fn basis(&self) -> String {
         let boundary = Boundary::ALL
@@ -102,7 +131,7 @@ impl Summary {
 }
 
 /// Whether everything was read: each account, whole, and at least one.
-pub fn is_complete(snapshot: &Snapshot) -> bool {
+fn is_complete(snapshot: &Snapshot) -> bool {
     snapshot.unidentified.is_none()
         && !snapshot.accounts.is_empty()
         && snapshot.accounts.iter().all(AccountState::is_up)
