@@ -14,7 +14,7 @@ fn write(plan: &Plan, out: &mut String) -> std::fmt::Result {
     writeln!(out, "# Access key rotation plan, {}\n", instant(plan.now))?;
     writeln!(out, "{}\n", plan.summary())?;
     for remark in plan.remarks() {
-        writeln!(out, "> {}.\n", escaped(&remark))?;
+        writeln!(out, "> Note: {}.\n", escaped(&remark))?;
     }
     for failure in &plan.failures {
         let account = failure.account.map_or_else(
