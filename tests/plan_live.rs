@@ -183,6 +183,25 @@ fn ids_are_looked_up_for_a_report_that_has_none() {
 }
 
 #[test]
+fn ids_that_may_not_be_looked_up_cost_nothing_else() {
+    let aws = aws();
+    add_key(&aws, "alice", "Inactive", 70, Some(60));
+    add_key(&aws, "bob", "Active", 100, Some(0));
+    add_key(&aws, "bob", "Active", 10, None);
+    // As under the policy for this strategy.
+    aws.deny(Operation::ListAccessKeys);
+    aws.deny(Operation::GetAccessKeyLastUsed);
+    let (plan, status) = plan(&aws, &["--aws.strategy=report"]);
+    assert_eq!(status, Some(2));
+    assert_eq!(steps(&plan), ["bob: update"]);
+    assert_eq!(
+        commands(&plan),
+        ["aws --region us-east-1 iam list-access-keys --user-name bob"]
+    );
+    assert_eq!(plan["unread"][0]["user_name"], "alice");
+}
+
+#[test]
 fn only_the_users_asked_for_are_read_again() {
     let aws = aws();
     for user in ["alice", "bob", "team,platform"] {

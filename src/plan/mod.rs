@@ -337,15 +337,16 @@ impl Planner {
         users: Vec<User>,
         now: DateTime<Utc>,
     ) -> ReadAgain {
+        let takes_away = |user: &User| {
+            let step = step(user, &self.policy, now);
+            matches!(
+                step,
+                Step::Deactivate { .. } | Step::Delete { .. } | Step::Free { .. }
+            )
+        };
         let needs = |user: &User| {
-            user.is_read()
-                && match step(user, &self.policy, now) {
-                    Step::None => false,
-                    Step::Deactivate { .. } | Step::Delete { .. } | Step::Free { .. } => true,
-                    Step::Create { .. } | Step::Update { .. } | Step::Confirm { .. } => {
-                        has_slots(user)
-                    }
-                }
+            let has_step = || step(user, &self.policy, now) != Step::None;
+            user.is_read() && (takes_away(user) || has_slots(user) && has_step())
         };
         let names = users
             .iter()
@@ -364,7 +365,9 @@ impl Planner {
             .filter_map(|before| match answers.remove(&before.name) {
                 None => Some(before),
                 Some(None) => None,
-                Some(Some(now)) => Some(renewed(before, now)),
+                // Only the ids are missed.
+                Some(Some(user)) if !user.is_read() && !takes_away(&before) => Some(before),
+                Some(Some(user)) => Some(renewed(before, user)),
             })
             .collect();
         ReadAgain {
