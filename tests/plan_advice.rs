@@ -384,7 +384,7 @@ impl World {
                 Action::ShowLastUse { id } => self.key(id).is_known = true,
                 // Nothing broke.
                 Action::Reactivate { id } => {
-                    prop_assert_eq!(&self.key(id).status, &KeyStatus::Inactive)
+                    prop_assert_eq!(&self.key(id).status, &KeyStatus::Inactive);
                 }
                 Action::Create { keys } => {
                     prop_assert_eq!(*keys, self.keys.len());
