@@ -90,15 +90,37 @@ impl Finding<'_> {
     }
 
     fn cloud(&self) -> Value {
-        let subject = &self.row.subject;
         let mut cloud = json!({ "provider": "AWS" });
-        if let Some(id) = &subject.account {
-            cloud["account"] = json!({ "uid": id.as_str(), "type_id": 10, "type": "AWS Account" });
-            if let Some(name) = &subject.account_name {
-                cloud["account"]["name"] = (**name).into();
-            }
+        if let Some(account) = self.account() {
+            cloud["account"] = account;
         }
         cloud
+    }
+
+    fn account(&self) -> Option<Value> {
+        let subject = &self.row.subject;
+        let id = subject.account.as_ref()?;
+        let mut account = json!({ "uid": id.as_str(), "type_id": 10, "type": "AWS Account" });
+        if let Some(name) = &subject.account_name {
+            account["name"] = (**name).into();
+        }
+        Some(account)
+    }
+
+    fn owner(&self, user: &str) -> Value {
+        let mut owner = json!({ "name": user, "type_id": 1, "type": "User" });
+        let row = self.row;
+        let suffix = row
+            .subject
+            .key
+            .as_ref()
+            .map_or(0, |key| "/accesskey/".len() + key.name.len());
+        // The resource of a key goes on where that of its user ends.
+        owner["uid"] = row.resource[..row.resource.len() - suffix].into();
+        if let Some(account) = self.account() {
+            owner["account"] = account;
+        }
+        owner
     }
 
     fn resource(&self) -> Value {
@@ -125,7 +147,7 @@ impl Finding<'_> {
             object["name"] = (**user).into();
         }
         if let Some(user) = &subject.user {
-            object["owner"] = json!({ "name": &**user });
+            object["owner"] = self.owner(user);
         }
         if let Some(partition) = &subject.partition {
             object["cloud_partition"] = (**partition).into();

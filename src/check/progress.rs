@@ -15,13 +15,7 @@ impl Bar {
         if !wanted || !std::io::stderr().is_terminal() {
             return Self(None);
         }
-        let bar = ProgressBar::new_spinner().with_style(
-            ProgressStyle::with_template(
-                "{spinner} Reading users: {pos} of {len} [{bar:20}] {elapsed}",
-            )
-            .expect("the template is a constant")
-            .progress_chars("=> "),
-        );
+        let bar = ProgressBar::new_spinner().with_style(style("{spinner} Asking AWS {elapsed}"));
         bar.enable_steady_tick(Duration::from_millis(100));
         Self(Some(bar))
     }
@@ -32,6 +26,11 @@ impl Bar {
             return Progress::default();
         };
         Progress::told_to(move |read, found| {
+            if bar.length().is_none() {
+                bar.set_style(style(
+                    "{spinner} Reading users: {pos} of {len} [{bar:20}] {elapsed}",
+                ));
+            }
             bar.set_length(found as u64);
             bar.set_position(read as u64);
         })
@@ -43,4 +42,10 @@ impl Bar {
             bar.finish_and_clear();
         }
     }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template)
+        .expect("the templates are constants")
+        .progress_chars("=> ")
 }

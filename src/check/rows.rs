@@ -67,6 +67,13 @@ pub struct Row {
     pub subject: Subject,
 }
 
+impl Row {
+    /// The account's id; empty if it isn't known.
+    pub fn account(&self) -> &str {
+        self.subject.account.as_ref().map_or("", AccountId::as_str)
+    }
+}
+
 /// What a row is about.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Subject {

@@ -27,11 +27,25 @@ pub(super) enum Rows {
 /// Below this, lines are allowed to be wider than the terminal: it wraps them itself.
 const NARROWEST: usize = 40;
 
+/// From this width on, the account stands beside each row, as Powerpipe has it. On a narrower
+/// terminal it would take a line of its own each time, so it stands above its rows instead.
+const ACCOUNT_BESIDE: usize = 100;
+
 /// How wide the summary gets on a wide terminal, so that the eye keeps the line.
 const WIDEST_SUMMARY: usize = 60;
 
 /// How many columns the inside of a bar has.
 const BAR: usize = 10;
+
+/// The details that the reason doesn't tell already.
+const DETAILS: [&str; 6] = [
+    "age_days",
+    "due",
+    "last_used",
+    "last_used_service",
+    "last_used_region",
+    "rotation_step",
+];
 
 /// What stands before a row's reason, e.g. `| ALARM: `.
 const PREFIX: usize = 9;
@@ -56,8 +70,17 @@ pub(super) fn write(
     if !rows.is_empty() {
         page.line(&[(Style::new(), "|")])?;
     }
+    let mut account = None;
     for row in rows {
-        page.row(row)?;
+        if page.width >= ACCOUNT_BESIDE {
+            page.row(row, &visible(row.account()))?;
+            continue;
+        }
+        if account != Some(row.account()) {
+            account = Some(row.account());
+            page.account(row)?;
+        }
+        page.row(row, "")?;
     }
     page.summary(report)
 }
@@ -109,25 +132,33 @@ impl Page<'_> {
         )
     }
 
-    fn row(&mut self, row: &Row) -> io::Result<()> {
+    /// The account of the rows that follow.
+    fn account(&mut self, row: &Row) -> io::Result<()> {
+        let account = match row.account() {
+            "" => "unknown account",
+            known => known,
+        };
+        self.line(&[(Style::new(), "| "), (Style::new().bold(), account)])
+    }
+
+    fn row(&mut self, row: &Row, account: &str) -> io::Result<()> {
         let status = format!("{:<5}", row.status.as_str().to_uppercase());
-        let account = visible(&row.dimensions[0].1);
         let label = format!("| {status}: ");
         let indent = format!("|{}", " ".repeat(PREFIX - 1));
         self.leader(
             [(style(row.status), &label), (Style::new(), &indent)],
             (Style::new(), &visible(&row.reason)),
-            &[(Style::new(), &account)],
+            &[(Style::new(), account)],
         )?;
-        let details = row.dimensions[1..]
+        let details = row
+            .dimensions
             .iter()
-            .filter(|(_, value)| !value.is_empty())
+            .filter(|(key, value)| DETAILS.contains(key) && !value.is_empty())
             .map(|(key, value)| format!("{key}={}", visible(value)))
             .collect::<Vec<_>>();
         if details.is_empty() {
             return Ok(());
         }
-        // Between two facts, not within one, which may hold a space.
         let words = details.join(" ");
         for line in wrapped(&words, self.width - PREFIX) {
             self.line(&[(Style::new(), &indent), (Style::new().dimmed(), &line)])?;

@@ -14,7 +14,7 @@ mod text;
 mod words;
 
 use std::{
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     sync::Arc,
     time::Duration,
 };
@@ -163,16 +163,26 @@ pub enum PlanError {
 pub async fn run(args: Args) -> Result<Exit, PlanError> {
     let format = args.print.output;
     let plan = Box::pin(plan(args)).await?;
+    plan.say_what_is_missing();
+    let text = match (format, terminal_width()) {
+        (Format::Text, Some(width)) => text::render(&plan, Some(width)),
+        _ => plan.render(format),
+    };
     let mut out = io::stdout().lock();
-    let printed = out
-        .write_all(plan.render(format).as_bytes())
-        .and_then(|()| out.flush());
+    let printed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     match printed {
         // Whoever read has seen enough, as `head` does.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(PlanError::Print(error)),
         _ if plan.is_complete => Ok(Exit::Fine),
         _ => Ok(Exit::Incomplete),
     }
+}
+
+/// How wide standard output is, if it is a terminal.
+fn terminal_width() -> Option<usize> {
+    let stdout = io::stdout();
+    let size = terminal_size::terminal_size_of(&stdout).filter(|_| stdout.is_terminal());
+    size.map(|(width, _)| width.0.into())
 }
 
 /// Reads the keys and makes the plan.
@@ -236,13 +246,30 @@ fn cli(source: &source::Args, region: Option<String>) -> Result<Cli, UsageError>
 }
 
 impl Plan {
-    /// The plan in a format.
+    /// The plan in a format, as it goes to a file or a pipe.
     pub fn render(&self, format: Format) -> String {
         match format {
-            Format::Text => text::render(self),
+            Format::Text => text::render(self, None),
             Format::Json => json::render(self),
             Format::Md => md::render(self),
             Format::Sh => sh::render(self),
+        }
+    }
+
+    /// Says on standard error what the plan is silent about: its text may go to a file unread.
+    fn say_what_is_missing(&self) {
+        for failure in &self.failures {
+            let account = failure
+                .account
+                .map_or("unknown".into(), |id| id.to_string());
+            let (reason, message) = (failure.reason, &failure.message);
+            tracing::error!(account, %reason, "the account could not be read completely: {message}");
+        }
+        if !self.unread.is_empty() {
+            tracing::warn!(
+                users = self.unread.len(),
+                "users could not be read, so that nothing is advised for them"
+            );
         }
     }
 

@@ -4,15 +4,17 @@ use std::fmt::Write;
 
 use super::{Plan, advice::Advice, command::visible};
 
-pub(super) fn render(plan: &Plan) -> String {
+/// The plan, its sentences broken at `width` columns if there is one. Commands never are, so that
+/// they can be copied.
+pub(super) fn render(plan: &Plan, width: Option<usize>) -> String {
     let mut text = String::new();
-    write(plan, &mut text).expect("a String takes everything");
+    write(plan, width, &mut text).expect("a String takes everything");
     text
 }
 
-fn write(plan: &Plan, out: &mut String) -> std::fmt::Result {
+fn write(plan: &Plan, width: Option<usize>, out: &mut String) -> std::fmt::Result {
     for (number, advice) in plan.advices.iter().enumerate() {
-        write_advice(number + 1, advice, plan, out)?;
+        write_advice(number + 1, advice, plan, width, out)?;
     }
     if plan.advices.is_empty() {
         writeln!(out, "Nothing to do.\n")?;
@@ -37,17 +39,24 @@ fn write(plan: &Plan, out: &mut String) -> std::fmt::Result {
         )?;
     }
     for remark in plan.remarks() {
-        writeln!(out, "Note: {remark}.")?;
+        let note = format!("Note: {remark}.");
+        writeln!(out, "{}", broken(&note, "", "  ", width))?;
     }
-    writeln!(out, "{}", plan.summary())
+    writeln!(out, "{}", broken(&plan.summary(), "", "", width))
 }
 
-fn write_advice(number: usize, advice: &Advice, plan: &Plan, out: &mut String) -> std::fmt::Result {
+fn write_advice(
+    number: usize,
+    advice: &Advice,
+    plan: &Plan,
+    width: Option<usize>,
+    out: &mut String,
+) -> std::fmt::Result {
     let (user, account) = (visible(&advice.user), advice.account);
     writeln!(out, "{number}. {user} ({account}): {}", advice.step)?;
-    writeln!(out, "   {}", advice.why)?;
+    writeln!(out, "{}", broken(&advice.why, "   ", "   ", width))?;
     for note in &advice.notes {
-        writeln!(out, "   - {note}")?;
+        writeln!(out, "{}", broken(note, "   - ", "     ", width))?;
     }
     for action in &advice.actions {
         if let Some(command) = action.command(&advice.user, &plan.cli) {
@@ -55,4 +64,37 @@ fn write_advice(number: usize, advice: &Advice, plan: &Plan, out: &mut String) -
         }
     }
     writeln!(out)
+}
+
+/// The text with its indents, broken between words where it is too wide.
+fn broken(text: &str, first: &str, others: &str, width: Option<usize>) -> String {
+    let Some(width) = width else {
+        return format!("{first}{text}");
+    };
+    let options = textwrap::Options::new(width)
+        .initial_indent(first)
+        .subsequent_indent(others)
+        // Ids, times and flags stay whole.
+        .break_words(false)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation);
+    textwrap::fill(text, options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sentences_are_broken_between_words_and_only_where_there_is_a_width() {
+        let text = "wait until 2024-08-09T15:04:05Z and see whether anything misses it";
+        assert_eq!(broken(text, " - ", "   ", None), format!(" - {text}"));
+        assert_eq!(
+            broken(text, " - ", "   ", Some(36)),
+            " - wait until 2024-08-09T15:04:05Z\n   and see whether anything misses\n   it"
+        );
+        assert_eq!(
+            broken(text, " - ", "   ", Some(8)).lines().nth(2),
+            Some("   2024-08-09T15:04:05Z")
+        );
+    }
 }

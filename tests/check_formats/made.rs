@@ -36,7 +36,9 @@ pub(crate) fn demo(details: bool) -> Report {
         .into_iter()
         .map(|outcome| state(outcome.result.unwrap()))
         .collect();
-    report(accounts, None, details)
+    let mut report = report(accounts, None, details);
+    Sort::Account.sort(&mut report.rows);
+    report
 }
 
 /// The results of accounts of one's own.
@@ -46,7 +48,7 @@ pub(crate) fn report_of(accounts: Vec<AccountState>, unidentified: Option<Reason
 
 fn report(accounts: Vec<AccountState>, unidentified: Option<Reason>, details: bool) -> Report {
     let policy = Arc::new(Policy::default());
-    let interval = Duration::from_secs(300);
+    let interval = Duration::from_mins(5);
     let snapshot = Snapshot {
         accounts,
         unidentified,
@@ -55,11 +57,7 @@ fn report(accounts: Vec<AccountState>, unidentified: Option<Reason>, details: bo
     };
     let (_, control) = Control::ALL[4];
     assert_eq!(control.id, "cis_v200_1_14");
-    let mut report = Report::new(&snapshot, control, details, now());
-    if details || unidentified.is_none() {
-        Sort::Account.sort(&mut report.rows);
-    }
-    report
+    Report::new(&snapshot, control, details, now())
 }
 
 pub(crate) fn account(id: &str, users: Vec<User>, listing: Listing) -> AccountState {

@@ -71,7 +71,7 @@ pub(crate) fn parsed(text: &str) -> Element {
             Event::Text(more) => {
                 let more: &str = &more;
                 assert!(!more.contains("]]>"));
-                open.last_mut().unwrap().text.push_str(&more);
+                open.last_mut().unwrap().text.push_str(more);
             }
             Event::GeneralRef(reference) => {
                 let name: &str = &reference;
