@@ -21,7 +21,7 @@ use clap::{
 };
 
 use crate::{
-    check, logging,
+    check, logging, plan,
     policy::{Boundary, Policy},
     serve,
     snapshot::KeyIdDisplay,
@@ -132,6 +132,11 @@ pub enum Command {
     /// Judges the keys as the control "Ensure access keys are rotated every 90 days or less" does.
     /// Nothing is served and nothing is changed in AWS.
     Check(Box<check::Args>),
+    /// Say what to do next for every user whose keys need it
+    ///
+    /// Reads the keys once, and every key that the plan would deactivate or delete again right before
+    /// it is printed. Nothing is changed in AWS: the commands are for you to run.
+    Plan(Box<plan::Args>),
 }
 
 impl Cli {
@@ -166,6 +171,7 @@ impl Cli {
     pub fn log(&self) -> logging::Args {
         match &self.command {
             Some(Command::Check(check)) => check.log,
+            Some(Command::Plan(plan)) => plan.log,
             None => self.serve.log,
         }
     }
@@ -173,6 +179,7 @@ impl Cli {
     fn source(&self) -> &source::Args {
         match &self.command {
             Some(Command::Check(check)) => &check.source,
+            Some(Command::Plan(plan)) => &plan.source,
             None => &self.serve.source,
         }
     }

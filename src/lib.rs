@@ -4,7 +4,7 @@
 //!  sources (I/O in)      core (pure)              surfaces (I/O out)
 //!  source::aws     ─┐    inventory → snapshot  ┌─ metrics, served by web at /metrics
 //!  source::report  ─┼─▶  key, policy,         ─┼─ web: probes and landing page
-//!  source::demo    ─┘    rotation              └─ check: a terminal, CI (each reads one snapshot)
+//!  source::demo    ─┘    rotation              └─ check, plan: a terminal, CI (each reads once)
 //!         ▲ refresh: interval, jitter, time-out, back-off; keeps the last good data
 //! ```
 //!
@@ -20,6 +20,7 @@ pub mod inventory;
 pub mod key;
 pub mod logging;
 pub mod metrics;
+pub mod plan;
 pub mod policy;
 pub mod reason;
 pub mod refresh;

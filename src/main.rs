@@ -6,6 +6,7 @@ use iam_key_exporter::{
     check::{self, CheckError},
     cli::{Cli, Command, Exit, unknown_variables},
     logging,
+    plan::{self, PlanError},
     serve::{self, ServeError, serve},
 };
 use tokio::runtime::Runtime;
@@ -39,6 +40,7 @@ fn run(cli: Cli) -> Exit {
     };
     let exit = match cli.command {
         Some(Command::Check(args)) => runtime.block_on(checked(*args)),
+        Some(Command::Plan(args)) => runtime.block_on(planned(*args)),
         None => runtime.block_on(served(cli.serve)),
     };
     // A blocking read, of a pipe that nobody writes to for instance, must not hold up the exit.
@@ -66,6 +68,17 @@ async fn checked(args: check::Args) -> Exit {
         let exit = match &error {
             CheckError::Usage(_) => Exit::Usage,
             CheckError::Print(_) | CheckError::Export(_) => Exit::Internal,
+        };
+        tracing::error!("{:#}", anyhow::Error::from(error));
+        exit
+    })
+}
+
+async fn planned(args: plan::Args) -> Exit {
+    plan::run(args).await.unwrap_or_else(|error| {
+        let exit = match &error {
+            PlanError::Usage(_) => Exit::Usage,
+            PlanError::Print(_) => Exit::Internal,
         };
         tracing::error!("{:#}", anyhow::Error::from(error));
         exit

@@ -132,7 +132,7 @@ fn users(
 }
 
 /// A user with all keys and their last use; `None` if the user is gone by now, which is no failure.
-async fn read_user(api: &Api, name: &Arc<str>, deadline: Instant) -> Option<User> {
+pub(super) async fn read_user(api: &Api, name: &Arc<str>, deadline: Instant) -> Option<User> {
     let mut user = read_keys(api, name, deadline).await?;
     for key in &mut user.keys {
         key.last_use = last_use(api, &key.name, deadline)

@@ -12,7 +12,7 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use clap::builder::NonEmptyStringValueParser;
-use futures_util::FutureExt;
+use futures_util::{FutureExt, StreamExt, stream};
 use tokio::time::Instant;
 
 use self::{
@@ -28,7 +28,7 @@ use super::{Outcome, Progress, SourceError, UsageError, report};
 use crate::{
     counts::{Operation, RequestCounts},
     inventory::{Account, Inventory, User},
-    key::ArnOwner,
+    key::{AccountId, ArnOwner},
     policy::Policy,
     reason::Reason,
     source::report::Row,
@@ -195,6 +195,45 @@ impl Aws {
             result: result.map_err(|error| self.named(error.into())),
             duration: start.elapsed(),
         }
+    }
+
+    /// Reads these users live, each with all keys and their last use; `None` is a user who is gone.
+    pub async fn read_again(
+        &mut self,
+        account: AccountId,
+        users: Vec<Arc<str>>,
+        deadline: Instant,
+    ) -> Vec<(Arc<str>, Option<User>)> {
+        if self.owner.as_ref().map(|owner| owner.account) != Some(account) {
+            // The same name is another user in another account.
+            let unread = |name: Arc<str>| {
+                let user = User::unread(Arc::clone(&name), Vec::new(), Reason::Credentials);
+                (name, Some(user))
+            };
+            return users.into_iter().map(unread).collect();
+        }
+        let api = match self.api.take() {
+            Some(api) => api,
+            None => {
+                Api::connect(&self.settings, Arc::clone(&self.counts))
+                    .boxed()
+                    .await
+            }
+        };
+        let read = stream::iter(users)
+            .map(|name| {
+                let api = &api;
+                async move {
+                    let user = list::read_user(api, &name, deadline).await;
+                    (name, user)
+                }
+            })
+            .buffer_unordered(api.max_concurrency())
+            .collect()
+            .boxed()
+            .await;
+        self.api = Some(api);
+        read
     }
 
     /// The error, with the profile if the credentials are to blame and one was chosen.
