@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use chrono::{DateTime, Utc};
 
 use crate::{
-    key::{AccessKey, AccountId, KeyStatus},
+    key::{AccessKey, AccountId, KeyName, KeyStatus},
     reason::Reason,
 };
 
@@ -111,7 +111,8 @@ impl User {
     }
 
     /// The keys now known of a user who wasn't read this time: those of `previous`, overridden by
-    /// what could be read.
+    /// what could be read. A slot may be one of the keys that are known by id, so slots are dropped
+    /// beside ids.
     fn remember(&mut self, previous: &Self) {
         let missing: Vec<_> = previous
             .keys
@@ -120,6 +121,10 @@ impl User {
             .cloned()
             .collect();
         self.keys.extend(missing);
+        let has_id = |key: &AccessKey| matches!(key.name, KeyName::Id(_));
+        if self.keys.iter().any(has_id) {
+            self.keys.retain(has_id);
+        }
         self.keys = in_order(std::mem::take(&mut self.keys));
         if self.tags.is_empty() {
             self.tags.clone_from(&previous.tags);
@@ -224,7 +229,10 @@ impl Inventory {
                 user.reading = Reading::Unread(reason);
             }
             self.users.extend(unreached);
-            self.user_count = self.user_count.max(previous.user_count);
+            self.user_count = self
+                .user_count
+                .max(previous.user_count)
+                .max(self.users.len());
             self.data_time = self.data_time.min(previous.data_time);
             self.root = RootKeys {
                 active: self.root.active.or(previous.root.active),
@@ -232,5 +240,240 @@ impl Inventory {
             };
         }
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::key::{KeyName, LastUse};
+
+    fn start() -> DateTime<Utc> {
+        "2024-06-30T12:00:00Z".parse().unwrap()
+    }
+
+    fn key(name: &str, age: i64) -> AccessKey {
+        AccessKey {
+            name: KeyName::Id(name.into()),
+            status: KeyStatus::Active,
+            created: start() - TimeDelta::days(age),
+            last_use: LastUse::Never,
+        }
+    }
+
+    fn tag(value: &str) -> Tag {
+        Tag {
+            key: "owner".into(),
+            value: value.into(),
+        }
+    }
+
+    fn inventory(users: Vec<User>, listing: Listing) -> Inventory {
+        Inventory {
+            account: Account {
+                id: "111122223333".parse().unwrap(),
+                partition: "aws".into(),
+                name: None,
+                alias: None,
+            },
+            user_count: users.len(),
+            users,
+            root: RootKeys::default(),
+            data_time: start(),
+            listing,
+        }
+    }
+
+    fn names(keys: &[AccessKey]) -> Vec<&str> {
+        keys.iter().map(|key| key.name.as_str()).collect()
+    }
+
+    fn user_names(inventory: &Inventory) -> Vec<&str> {
+        inventory.users.iter().map(|user| &*user.name).collect()
+    }
+
+    const TRUNCATED: Listing = Listing::Truncated(Reason::Throttled);
+
+    #[test]
+    fn keys_stand_in_order_of_creation_each_name_once() {
+        let user = User::read(
+            "a",
+            vec![key("C", 1), key("B", 9), key("A", 9), key("C", 1)],
+        );
+        assert_eq!(names(&user.keys), ["A", "B", "C"]);
+    }
+
+    #[test]
+    fn a_user_with_a_status_never_heard_of_does_not_count_as_read() {
+        let mut odd = key("A", 1);
+        odd.status = KeyStatus::from("Suspended");
+        let user = User::read("a", vec![odd, key("B", 1)]);
+        assert_eq!(user.unread_reason(), Some(Reason::MalformedResponse));
+        let inventory = inventory(vec![user, User::read("b", Vec::new())], Listing::Complete);
+        assert!(!inventory.is_complete());
+        assert_eq!(inventory.unread_users(), 1);
+    }
+
+    #[test]
+    fn the_reasons_of_an_incomplete_inventory_come_once_each_and_in_order() {
+        let unread = |name: &str, reason| User::unread(name, Vec::new(), reason);
+        let users = vec![
+            unread("a", Reason::Timeout),
+            unread("b", Reason::AccessDenied),
+            unread("c", Reason::Timeout),
+            User::read("d", Vec::new()),
+        ];
+        let found = inventory(users, TRUNCATED);
+        assert_eq!(
+            found.reasons(),
+            [Reason::AccessDenied, Reason::Throttled, Reason::Timeout]
+        );
+        assert_eq!(found.unread_users(), 3);
+        assert!(inventory(Vec::new(), Listing::Complete).is_complete());
+        assert!(!inventory(Vec::new(), TRUNCATED).is_complete());
+    }
+
+    #[test]
+    fn a_user_who_could_not_be_read_keeps_the_last_known_keys_under_what_could_be_read() {
+        let mut known = User::read("a", vec![key("A", 50), key("B", 20)]);
+        known.tags = vec![tag("alice")];
+        let previous = inventory(vec![known], Listing::Complete);
+        let mut deactivated = key("B", 20);
+        deactivated.status = KeyStatus::Inactive;
+        let partial = User::unread("a", vec![key("C", 1), deactivated], Reason::Timeout);
+        let filled = inventory(vec![partial], Listing::Complete).filled_from(&previous);
+        let user = &filled.users[0];
+        assert_eq!(names(&user.keys), ["A", "B", "C"]);
+        assert_eq!(user.keys[1].status, KeyStatus::Inactive);
+        assert_eq!(user.unread_reason(), Some(Reason::Timeout));
+        assert_eq!(user.tags, [tag("alice")]);
+    }
+
+    #[test]
+    fn a_user_who_was_read_keeps_nothing_of_before() {
+        let mut known = User::read("a", vec![key("A", 50)]);
+        known.tags = vec![tag("alice")];
+        let previous = inventory(vec![known], Listing::Complete);
+        let now = inventory(vec![User::read("a", vec![key("B", 1)])], Listing::Complete);
+        assert_eq!(now.clone().filled_from(&previous), now);
+    }
+
+    #[test]
+    fn a_whole_listing_drops_who_is_gone_and_a_broken_one_keeps_who_was_not_reached() {
+        let previous = inventory(
+            ["c", "a", "b"]
+                .map(|name| User::read(name, vec![key(name, 5)]))
+                .to_vec(),
+            Listing::Complete,
+        );
+        let users = || vec![User::read("d", Vec::new()), User::read("b", Vec::new())];
+        let whole = inventory(users(), Listing::Complete).filled_from(&previous);
+        assert_eq!(user_names(&whole), ["d", "b"]);
+
+        let broken = inventory(users(), TRUNCATED).filled_from(&previous);
+        assert_eq!(user_names(&broken), ["d", "b", "a", "c"]);
+        assert_eq!(broken.users[1].keys, [], "b was read");
+        for unreached in &broken.users[2..] {
+            assert_eq!(unreached.unread_reason(), Some(Reason::Throttled));
+            assert_eq!(unreached.keys.len(), 1);
+        }
+        assert_eq!(broken.user_count, 4);
+    }
+
+    #[test]
+    fn a_broken_listing_is_as_old_as_what_it_was_filled_from() {
+        let mut previous = inventory(Vec::new(), Listing::Complete);
+        previous.data_time = start() - TimeDelta::hours(1);
+        previous.user_count = 7;
+        previous.root = RootKeys {
+            active: Some(1),
+            present: Some(true),
+        };
+        let mut now = inventory(Vec::new(), TRUNCATED);
+        now.root.present = Some(false);
+        let filled = now.filled_from(&previous);
+        assert_eq!(filled.data_time, previous.data_time);
+        assert_eq!(filled.user_count, 7);
+        assert_eq!(filled.root.active, Some(1));
+        assert_eq!(filled.root.present, Some(false), "what was read now counts");
+        let whole = inventory(Vec::new(), Listing::Complete).filled_from(&previous);
+        assert_eq!((whole.data_time, whole.user_count), (start(), 0));
+    }
+
+    fn any_users() -> impl Strategy<Value = Vec<User>> {
+        let keys = proptest::collection::vec(
+            ("[A-D]", 0_i64..5).prop_map(|(name, age)| key(&name, age)),
+            0..4,
+        );
+        let user = ("[a-e]", keys, any::<bool>()).prop_map(|(name, keys, is_read)| {
+            if is_read {
+                User::read(name, keys)
+            } else {
+                User::unread(name, keys, Reason::Timeout)
+            }
+        });
+        proptest::collection::vec(user, 0..6).prop_map(|mut users| {
+            users.sort_by(|a, b| a.name.cmp(&b.name));
+            users.dedup_by(|a, b| a.name == b.name);
+            users
+        })
+    }
+
+    fn any_inventory() -> impl Strategy<Value = Inventory> {
+        (any_users(), any::<bool>()).prop_map(|(users, is_whole)| {
+            inventory(
+                users,
+                if is_whole {
+                    Listing::Complete
+                } else {
+                    TRUNCATED
+                },
+            )
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn filling_in_loses_no_known_key_of_who_was_not_read_and_invents_nobody(
+            previous in any_inventory(),
+            now in any_inventory(),
+        ) {
+            let filled = now.clone().filled_from(&previous);
+            let of = |inventory: &Inventory, name: &str| {
+                inventory.users.iter().find(|user| &*user.name == name).cloned()
+            };
+            let mut unique = user_names(&filled);
+            unique.sort_unstable();
+            unique.dedup();
+            prop_assert_eq!(unique.len(), filled.users.len());
+            prop_assert!(filled.user_count >= filled.users.len());
+            prop_assert_eq!(filled.is_complete(), now.is_complete());
+            for user in &filled.users {
+                let known = of(&previous, &user.name);
+                match of(&now, &user.name) {
+                    Some(read) if read.is_read() => prop_assert_eq!(user, &read),
+                    read => {
+                        prop_assert!(!user.is_read());
+                        let sources = [read, known].map(|user| user.map_or(Vec::new(), |user| user.keys));
+                        for key in &user.keys {
+                            prop_assert!(sources.iter().flatten().any(|known| known == key));
+                        }
+                        for known in sources.iter().flatten() {
+                            prop_assert!(user.keys.iter().any(|key| key.name == known.name));
+                        }
+                        prop_assert_eq!(&in_order(user.keys.clone()), &user.keys);
+                    }
+                }
+            }
+            for known in &previous.users {
+                let is_there = of(&filled, &known.name).is_some();
+                let is_listed = of(&now, &known.name).is_some();
+                prop_assert_eq!(is_there, is_listed || now.listing != Listing::Complete);
+            }
+            prop_assert_eq!(filled.clone().filled_from(&previous), filled, "filling twice is filling once");
+        }
     }
 }

@@ -153,3 +153,357 @@ fn midnight_at_or_after(instant: DateTime<Utc>) -> Option<DateTime<Utc>> {
         midnight.checked_add_signed(TimeDelta::days(1))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        inventory::Exemption,
+        key::{KeyName, Slot},
+        reason::Reason,
+    };
+
+    fn at(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
+    fn policy(boundary: Boundary) -> Policy {
+        Policy {
+            boundary,
+            ..Policy::default()
+        }
+    }
+
+    fn key(status: KeyStatus, created: DateTime<Utc>) -> AccessKey {
+        AccessKey {
+            name: KeyName::Slot(Slot::One),
+            status,
+            created,
+            last_use: LastUse::Never,
+        }
+    }
+
+    /// Whether a key is past due at `now`, under exact, utc-midnight and whole-days.
+    fn past_due(created: &str, now: DateTime<Utc>) -> [bool; 3] {
+        Boundary::ALL.map(|(_, boundary)| policy(boundary).is_past_due(at(created), now))
+    }
+
+    #[test]
+    fn each_boundary_turns_where_its_benchmark_says() {
+        const SECOND: TimeDelta = TimeDelta::seconds(1);
+        let (days, hours) = (TimeDelta::days, TimeDelta::hours);
+        let noon = "2024-03-10T12:00:00Z";
+        let midnight = "2024-03-10T00:00:00Z";
+        let late = "2024-03-10T23:59:59Z";
+        for (created, age, expected) in [
+            (noon, days(90) - SECOND, [false, false, false]),
+            (noon, days(90), [false, false, false]),
+            (noon, days(90) + SECOND, [true, false, false]),
+            (noon, days(90) + hours(12) - SECOND, [true, false, false]),
+            (noon, days(90) + hours(12), [true, true, false]),
+            (noon, days(90) + hours(13), [true, true, false]),
+            (noon, days(91) - SECOND, [true, true, false]),
+            (noon, days(91), [true, true, true]),
+            (midnight, days(90) - SECOND, [false, false, false]),
+            // The one instant at which the SQL of utc-midnight is stricter than the words of CIS.
+            (midnight, days(90), [false, true, false]),
+            (midnight, days(90) + SECOND, [true, true, false]),
+            (midnight, days(90) + hours(13), [true, true, false]),
+            (midnight, days(91), [true, true, true]),
+            (late, days(90), [false, false, false]),
+            (late, days(90) + SECOND, [true, true, false]),
+            (late, days(90) + hours(13), [true, true, false]),
+            (late, days(91), [true, true, true]),
+        ] {
+            let now = at(created) + age;
+            assert_eq!(past_due(created, now), expected, "{created} + {age}");
+        }
+    }
+
+    #[test]
+    fn a_leap_day_is_a_day_like_any_other() {
+        for (created, now, expected) in [
+            // 2024 has a 29th of February between the two, 2023 hasn't.
+            (
+                "2024-01-15T06:00:00Z",
+                "2024-04-14T06:00:00Z",
+                [false, false, false],
+            ),
+            (
+                "2024-01-15T06:00:00Z",
+                "2024-04-14T06:00:01Z",
+                [true, false, false],
+            ),
+            (
+                "2023-01-15T06:00:00Z",
+                "2023-04-15T06:00:00Z",
+                [false, false, false],
+            ),
+            (
+                "2023-01-15T06:00:00Z",
+                "2023-04-15T06:00:01Z",
+                [true, false, false],
+            ),
+            (
+                "2024-02-29T06:00:00Z",
+                "2024-05-29T06:00:01Z",
+                [true, false, false],
+            ),
+            (
+                "2024-02-29T06:00:00Z",
+                "2024-05-30T00:00:00Z",
+                [true, true, false],
+            ),
+            (
+                "2024-02-29T06:00:00Z",
+                "2024-05-30T06:00:00Z",
+                [true, true, true],
+            ),
+        ] {
+            assert_eq!(past_due(created, at(now)), expected, "{created} {now}");
+        }
+    }
+
+    #[test]
+    fn a_fraction_of_a_second_counts() {
+        let created = "2024-03-10T12:00:00.250Z";
+        let due = at(created) + TimeDelta::days(90);
+        let nanosecond = TimeDelta::nanoseconds(1);
+        assert_eq!(past_due(created, due), [false, false, false]);
+        assert_eq!(past_due(created, due + nanosecond), [true, false, false]);
+        let just_after_midnight = "2024-03-10T00:00:00.000000001Z";
+        let due = at("2024-06-09T00:00:00Z");
+        assert_eq!(
+            past_due(just_after_midnight, due - nanosecond),
+            [true, false, false]
+        );
+        assert_eq!(past_due(just_after_midnight, due), [true, true, false]);
+    }
+
+    #[test]
+    fn a_due_instant_beyond_the_calendar_is_its_end() {
+        for (_, boundary) in Boundary::ALL {
+            let policy = policy(boundary);
+            assert_eq!(
+                policy.due_instant(DateTime::<Utc>::MAX_UTC),
+                DateTime::<Utc>::MAX_UTC
+            );
+            assert!(!policy.is_past_due(DateTime::<Utc>::MAX_UTC, at("2024-01-01T00:00:00Z")));
+        }
+    }
+
+    #[test]
+    fn only_an_active_key_is_overdue_or_due() {
+        let created = at("2024-01-01T00:00:00Z");
+        let now = created + TimeDelta::days(400);
+        for (status, expected) in [
+            (KeyStatus::Active, true),
+            (KeyStatus::Inactive, false),
+            (KeyStatus::Expired, false),
+            (KeyStatus::from("Suspended"), false),
+        ] {
+            let key = key(status, created);
+            assert_eq!(Policy::default().is_overdue(&key, now), expected);
+            assert_eq!(Policy::default().is_due(&key, now), expected);
+        }
+    }
+
+    #[test]
+    fn a_key_is_due_from_the_warn_time_on() {
+        let policy = Policy::default();
+        let key = key(KeyStatus::Active, at("2024-01-01T00:00:00Z"));
+        let from = key.created + TimeDelta::days(76);
+        assert!(!policy.is_due(&key, from - TimeDelta::seconds(1)));
+        assert!(policy.is_due(&key, from));
+    }
+
+    #[test]
+    fn a_key_is_dormant_and_settled_at_the_very_time_and_never_while_its_use_is_unknown() {
+        let policy = Policy::default();
+        let mut key = key(KeyStatus::Active, at("2024-01-01T00:00:00Z"));
+        let second = TimeDelta::seconds(1);
+        let dormant = key.created + TimeDelta::days(45);
+        let settled = key.created + TimeDelta::days(7);
+        assert!(!policy.is_dormant(&key, dormant - second) && policy.is_dormant(&key, dormant));
+        assert!(!policy.is_settled(&key, settled - second) && policy.is_settled(&key, settled));
+        key.last_use = LastUse::Unknown;
+        let impatient = Policy {
+            settle: TimeDelta::zero(),
+            unused: TimeDelta::zero(),
+            ..policy
+        };
+        assert!(!impatient.is_dormant(&key, dormant) && !impatient.is_settled(&key, dormant));
+    }
+
+    #[test]
+    fn the_verdict_says_what_the_control_says() {
+        let policy = Policy::default();
+        let created = at("2024-01-01T00:00:00Z");
+        let (young, old) = (created + TimeDelta::days(1), created + TimeDelta::days(91));
+        let other = KeyStatus::from("Suspended");
+        for (status, read, unread) in [
+            (
+                KeyStatus::Active,
+                [Verdict::Ok, Verdict::Alarm],
+                [Verdict::Error, Verdict::Alarm],
+            ),
+            (KeyStatus::Inactive, [Verdict::Skip; 2], [Verdict::Error; 2]),
+            (KeyStatus::Expired, [Verdict::Skip; 2], [Verdict::Error; 2]),
+            (other, [Verdict::Error; 2], [Verdict::Error; 2]),
+        ] {
+            let key = key(status, created);
+            let keys = vec![key.clone()];
+            let mut user = User::read("a", keys.clone());
+            let of = |user: &User| [young, old].map(|now| policy.verdict(user, &key, now));
+            assert_eq!(of(&user), read, "{key:?}");
+            assert_eq!(
+                of(&User::unread("a", keys, Reason::Timeout)),
+                unread,
+                "{key:?}"
+            );
+            user.exemption = Some(Exemption {
+                reason: Arc::from("break-glass"),
+                until: None,
+            });
+            assert_eq!(of(&user), [Verdict::Skip; 2], "{key:?}");
+        }
+    }
+
+    #[test]
+    fn a_user_is_compliant_only_if_read_and_without_an_overdue_key() {
+        let policy = Policy::default();
+        let now = at("2024-06-30T00:00:00Z");
+        let aged = |status, days| key(status, now - TimeDelta::days(days));
+        let old = || vec![aged(KeyStatus::Active, 91)];
+        let fine = || vec![aged(KeyStatus::Active, 1)];
+        let exempt = User {
+            exemption: Some(Exemption {
+                reason: Arc::from("break-glass"),
+                until: None,
+            }),
+            ..User::read("a", old())
+        };
+        for (user, expected) in [
+            (User::read("a", old()), Some(false)),
+            (exempt, Some(false)),
+            (User::read("a", fine()), Some(true)),
+            (
+                User::read("a", vec![aged(KeyStatus::Inactive, 400)]),
+                Some(true),
+            ),
+            (
+                User::read("a", vec![aged(KeyStatus::from("Suspended"), 1)]),
+                None,
+            ),
+            (User::read("a", Vec::new()), None),
+            (User::unread("a", old(), Reason::Timeout), Some(false)),
+            (User::unread("a", fine(), Reason::Timeout), None),
+            (User::unread("a", Vec::new(), Reason::Timeout), None),
+        ] {
+            assert_eq!(policy.is_compliant(&user, now), expected, "{user:?}");
+        }
+    }
+
+    #[test]
+    fn an_exemption_ends_at_its_instant() {
+        let until = at("2024-06-30T00:00:00Z");
+        let mut user = User::read("a", Vec::new());
+        assert!(!user.is_exempt(until));
+        user.exemption = Some(Exemption {
+            reason: Arc::from("migration"),
+            until: Some(until),
+        });
+        assert!(user.is_exempt(until - TimeDelta::nanoseconds(1)));
+        assert!(!user.is_exempt(until));
+    }
+
+    /// Instants that are often at midnight, at a whole second, and close to each other.
+    fn instant() -> impl Strategy<Value = DateTime<Utc>> {
+        let second = prop_oneof![Just(0), Just(86_399), 0_i64..86_400];
+        let nanos = prop_oneof![Just(0), Just(1), Just(999_999_999), 0_u32..1_000_000_000];
+        (0_i64..20_000, second, nanos).prop_map(|(day, second, nanos)| {
+            DateTime::from_timestamp(day * 86_400 + second, nanos).unwrap()
+        })
+    }
+
+    /// A creation, and a time at about the age where the boundaries lie.
+    fn creation_and_now() -> impl Strategy<Value = (DateTime<Utc>, DateTime<Utc>)> {
+        let near = prop_oneof![
+            Just(90_i64 * 86_400),
+            Just(91 * 86_400),
+            89_i64 * 86_400..92 * 86_400
+        ];
+        let nanos = prop_oneof![
+            Just(0),
+            Just(-1),
+            Just(1),
+            -1_000_000_000_i64..1_000_000_000
+        ];
+        (instant(), near, nanos).prop_map(|(created, seconds, nanos)| {
+            (
+                created,
+                created + TimeDelta::seconds(seconds) + TimeDelta::nanoseconds(nanos),
+            )
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn exact_is_never_later_save_for_the_instant_of_a_key_created_at_midnight(
+            (created, now) in creation_and_now()
+        ) {
+            let [exact, midnight, whole] =
+                Boundary::ALL.map(|(_, boundary)| policy(boundary).is_past_due(created, now));
+            let at_midnight = created.time() == NaiveTime::MIN;
+            let the_one_instant = at_midnight && now == created + TimeDelta::days(90);
+            prop_assert_eq!(midnight && !exact, the_one_instant);
+            prop_assert!(exact || !whole);
+            prop_assert!(midnight || !whole);
+        }
+
+        #[test]
+        fn the_due_instant_parts_in_order_from_overdue(created in instant()) {
+            let nanosecond = TimeDelta::nanoseconds(1);
+            for (_, boundary) in Boundary::ALL {
+                let policy = policy(boundary);
+                let due = policy.due_instant(created);
+                prop_assert!(!policy.is_past_due(created, due - nanosecond));
+                prop_assert_eq!(policy.is_past_due(created, due), boundary != Boundary::Exact);
+                prop_assert!(policy.is_past_due(created, due + nanosecond));
+            }
+        }
+
+        #[test]
+        fn utc_midnight_is_what_the_sql_says((created, now) in creation_and_now()) {
+            let current_date = now.date_naive().and_time(NaiveTime::MIN).and_utc();
+            prop_assert_eq!(
+                policy(Boundary::UtcMidnight).is_past_due(created, now),
+                created <= current_date - TimeDelta::days(90)
+            );
+        }
+
+        #[test]
+        fn whole_days_is_the_floor_of_the_age((created, now) in creation_and_now()) {
+            prop_assert_eq!(
+                policy(Boundary::WholeDays).is_past_due(created, now),
+                (now - created).num_days() > 90
+            );
+        }
+
+        #[test]
+        fn once_overdue_always_overdue(
+            (created, now) in creation_and_now(),
+            later in 0_i64..10_000_000_000_000_000,
+        ) {
+            for (_, boundary) in Boundary::ALL {
+                let policy = policy(boundary);
+                let later = now + TimeDelta::nanoseconds(later);
+                prop_assert!(!policy.is_past_due(created, now) || policy.is_past_due(created, later));
+            }
+        }
+    }
+}

@@ -158,3 +158,366 @@ fn used_after(new: &AccessKey, old: &AccessKey) -> bool {
         (LastUse::At(_), LastUse::Unknown) | (LastUse::Never | LastUse::Unknown, _) => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use chrono::TimeDelta;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        inventory::Exemption,
+        key::{KeyName, KeyStatus, UsedAt},
+    };
+
+    fn now() -> DateTime<Utc> {
+        "2024-06-30T12:00:00Z".parse().unwrap()
+    }
+
+    fn days_ago(days: f64) -> DateTime<Utc> {
+        #[expect(clippy::cast_possible_truncation, reason = "small test values")]
+        let seconds = (days * 86_400.0) as i64;
+        now() - TimeDelta::seconds(seconds)
+    }
+
+    fn used(days: f64) -> LastUse {
+        LastUse::At(UsedAt {
+            time: days_ago(days),
+            service: Arc::from("s3"),
+            region: Arc::from("us-east-1"),
+        })
+    }
+
+    fn key(name: &str, status: KeyStatus, age: f64, last_use: LastUse) -> AccessKey {
+        AccessKey {
+            name: KeyName::Id(name.into()),
+            status,
+            created: days_ago(age),
+            last_use,
+        }
+    }
+
+    fn active(name: &str, age: f64, last_use: LastUse) -> AccessKey {
+        key(name, KeyStatus::Active, age, last_use)
+    }
+
+    fn inactive(name: &str, age: f64, last_use: LastUse) -> AccessKey {
+        key(name, KeyStatus::Inactive, age, last_use)
+    }
+
+    /// The step, with the keys it names, as one would say it.
+    fn said(step: Step<'_>) -> String {
+        let name = step.name();
+        match step {
+            Step::None => name.to_owned(),
+            Step::Create { old } => format!("{name} for {}", old.name),
+            Step::Update { old, new } => format!("{name} {} to {}", old.name, new.name),
+            Step::Deactivate { old, new: None } => format!("{name} {}", old.name),
+            Step::Deactivate {
+                old,
+                new: Some(new),
+            } => format!("{name} {} after {}", old.name, new.name),
+            Step::Confirm { retired } | Step::Delete { retired } => {
+                format!("{name} {}", retired.name)
+            }
+            Step::Free { retired, old } => format!("{name} {} for {}", retired.name, old.name),
+        }
+    }
+
+    fn step_of(keys: &[AccessKey]) -> String {
+        said(step(
+            &User::read("a", keys.to_vec()),
+            &Policy::default(),
+            now(),
+        ))
+    }
+
+    // One case a line, so that it reads as the table it tests.
+    #[rustfmt::skip]
+    #[test]
+    fn each_row_of_the_table_gives_its_step() {
+        const NEVER: LastUse = LastUse::Never;
+        const UNKNOWN: LastUse = LastUse::Unknown;
+        for (keys, expected) in [
+            // No due key, nothing retired.
+            (vec![], "none"),
+            (vec![active("N", 10.0, used(0.1))], "none"),
+            (vec![active("N", 75.9, NEVER)], "none"),
+            (vec![active("M", 20.0, used(0.1)), active("N", 10.0, used(0.1))], "none"),
+            // No due key, something retired.
+            (vec![inactive("I", 200.0, used(45.0))], "delete I"),
+            (vec![inactive("I", 200.0, used(44.9))], "confirm I"),
+            (vec![inactive("I", 45.0, NEVER)], "delete I"),
+            (vec![inactive("I", 44.0, NEVER)], "confirm I"),
+            (vec![inactive("I", 900.0, UNKNOWN)], "confirm I"),
+            (vec![key("E", KeyStatus::Expired, 200.0, used(50.0))], "delete E"),
+            (vec![inactive("I", 200.0, used(60.0)), active("N", 10.0, used(0.1))], "delete I"),
+            (vec![inactive("I", 200.0, used(8.0)), active("N", 10.0, used(0.1))], "confirm I"),
+            (vec![inactive("I", 200.0, used(50.0)), inactive("J", 100.0, used(60.0))], "delete J"),
+            (vec![inactive("I", 200.0, UNKNOWN), inactive("J", 100.0, used(60.0))], "delete J"),
+            (vec![inactive("I", 200.0, UNKNOWN), inactive("J", 100.0, used(6.0))], "confirm J"),
+            // A dormant key to retire, with a successor, without, and beside a retired one.
+            (vec![active("T", 200.0, used(45.0)), active("S", 10.0, NEVER)], "deactivate T after S"),
+            (vec![active("T", 200.0, used(45.0))], "deactivate T"),
+            (vec![active("T", 91.0, NEVER)], "deactivate T"),
+            (vec![active("T", 200.0, used(46.0)), inactive("I", 300.0, used(80.0))], "deactivate T"),
+            // A due key and a successor.
+            (vec![active("T", 95.0, used(7.0)), active("S", 10.0, used(6.9))], "deactivate T after S"),
+            (vec![active("T", 95.0, used(6.9)), active("S", 10.0, used(0.1))], "update T to S"),
+            (vec![active("T", 95.0, used(8.0)), active("S", 10.0, used(9.0))], "update T to S"),
+            (vec![active("T", 95.0, used(8.0)), active("S", 10.0, used(8.0))], "update T to S"),
+            (vec![active("T", 95.0, used(8.0)), active("S", 10.0, NEVER)], "update T to S"),
+            (vec![active("T", 95.0, used(8.0)), active("S", 10.0, UNKNOWN)], "update T to S"),
+            (vec![active("T", 95.0, UNKNOWN), active("S", 10.0, used(0.1))], "update T to S"),
+            // A due key alone.
+            (vec![active("T", 91.0, used(0.1))], "create for T"),
+            (vec![active("T", 76.0, used(0.1))], "create for T"),
+            (vec![active("T", 91.0, UNKNOWN)], "create for T"),
+            (vec![active("T", 91.0, used(30.0))], "create for T"),
+            // A due key and no room.
+            (vec![active("T", 91.0, used(0.1)), inactive("I", 200.0, used(45.0))], "free I for T"),
+            (vec![active("T", 91.0, used(0.1)), inactive("I", 200.0, used(44.0))], "confirm I"),
+            (vec![active("T", 91.0, used(0.1)), inactive("I", 200.0, UNKNOWN)], "confirm I"),
+        ] {
+            assert_eq!(step_of(&keys), expected, "{keys:#?}");
+        }
+    }
+
+    #[test]
+    fn of_two_overdue_keys_the_dormant_then_the_settled_then_the_oldest_goes_first() {
+        for (older, newer, expected) in [
+            (used(0.1), used(0.2), "update A to B"),
+            (used(0.2), used(0.1), "update A to B"),
+            (used(0.1), used(50.0), "deactivate B after A"),
+            (used(48.0), used(50.0), "deactivate B after A"),
+            (used(0.1), used(10.0), "deactivate B after A"),
+            (used(12.0), used(10.0), "deactivate A after B"),
+            (LastUse::Unknown, used(10.0), "update B to A"),
+            (LastUse::Unknown, LastUse::Unknown, "update A to B"),
+            (LastUse::Never, LastUse::Never, "deactivate A after B"),
+        ] {
+            let keys = [active("A", 150.0, older), active("B", 100.0, newer)];
+            assert_eq!(step_of(&keys), expected, "{keys:#?}");
+        }
+    }
+
+    #[test]
+    fn more_than_two_keys_are_no_trouble() {
+        for (keys, expected) in [
+            (
+                // The successor is a key that isn't due before one that is, then the newest.
+                vec![
+                    active("T", 200.0, used(0.1)),
+                    active("D", 80.0, used(0.1)),
+                    active("M", 30.0, used(0.1)),
+                    active("N", 5.0, used(0.1)),
+                ],
+                "update T to N",
+            ),
+            (
+                vec![
+                    active("T", 200.0, used(0.1)),
+                    active("U", 120.0, used(0.1)),
+                    active("D", 80.0, used(0.1)),
+                ],
+                "update T to D",
+            ),
+            (
+                vec![
+                    active("T", 200.0, used(20.0)),
+                    active("N", 5.0, used(0.1)),
+                    inactive("I", 300.0, used(90.0)),
+                ],
+                "deactivate T after N",
+            ),
+            (
+                vec![
+                    active("T", 200.0, used(0.1)),
+                    inactive("I", 300.0, used(50.0)),
+                    inactive("J", 250.0, used(90.0)),
+                ],
+                "free J for T",
+            ),
+            (
+                (0..8)
+                    .map(|n| active(&format!("K{n}"), 100.0 + f64::from(n), used(0.1)))
+                    .collect(),
+                "update K7 to K0",
+            ),
+        ] {
+            assert_eq!(step_of(&keys), expected, "{keys:#?}");
+        }
+    }
+
+    #[test]
+    fn an_exempt_user_has_nothing_to_do_until_the_exemption_ends() {
+        let mut user = User::read("a", vec![active("T", 200.0, used(0.1))]);
+        user.exemption = Some(Exemption {
+            reason: Arc::from("migration"),
+            until: Some(now()),
+        });
+        let policy = Policy::default();
+        assert_eq!(
+            said(step(&user, &policy, now() - TimeDelta::seconds(1))),
+            "none"
+        );
+        assert_eq!(said(step(&user, &policy, now())), "create for T");
+    }
+
+    #[test]
+    fn the_warn_time_of_the_policy_decides_when_a_rotation_begins() {
+        let user = User::read("a", vec![active("T", 80.0, used(0.1))]);
+        let policy = |warn| Policy {
+            warn: TimeDelta::days(warn),
+            ..Policy::default()
+        };
+        assert_eq!(said(step(&user, &policy(9), now())), "none");
+        assert_eq!(said(step(&user, &policy(10), now())), "create for T");
+    }
+
+    #[test]
+    fn a_whole_rotation_goes_through_its_steps_in_order() {
+        let old = |last_use| active("OLD", 85.0, last_use);
+        let new = |last_use| active("NEW", 12.0, last_use);
+        let retired = |days| inactive("OLD", 140.0, used(days));
+        let walk = [
+            step_of(&[old(used(0.1))]),
+            step_of(&[old(used(0.1)), new(LastUse::Never)]),
+            step_of(&[old(used(3.0)), new(used(0.1))]),
+            step_of(&[old(used(8.0)), new(used(0.1))]),
+            step_of(&[retired(9.0), new(used(0.1))]),
+            step_of(&[retired(46.0), new(used(0.1))]),
+            step_of(&[new(used(0.1))]),
+        ];
+        let names = walk.map(|said| said.split(' ').next().unwrap().to_owned());
+        assert_eq!(
+            names,
+            [
+                "create",
+                "update",
+                "update",
+                "deactivate",
+                "confirm",
+                "delete",
+                "none"
+            ]
+        );
+    }
+
+    fn any_key() -> impl Strategy<Value = AccessKey> {
+        let status = prop_oneof![
+            4 => Just(KeyStatus::Active),
+            2 => Just(KeyStatus::Inactive),
+            1 => Just(KeyStatus::Expired),
+            1 => Just(KeyStatus::Other("Suspended".into())),
+        ];
+        // From a day ahead of this clock to years behind it, often in whole days.
+        let ago = || prop_oneof![-1.0..200.0, (0_u8..=120).prop_map(f64::from)];
+        let last_use = prop_oneof![
+            3 => ago().prop_map(used),
+            1 => Just(LastUse::Never),
+            1 => Just(LastUse::Unknown),
+        ];
+        ("[A-C]", status, ago(), last_use)
+            .prop_map(|(name, status, age, last_use)| key(&name, status, age, last_use))
+    }
+
+    fn any_policy() -> impl Strategy<Value = Policy> {
+        (0_i64..100, 0_i64..60, 0_i64..90, 0_i64..30).prop_map(|(max_age, settle, unused, warn)| {
+            Policy {
+                max_age: TimeDelta::days(max_age),
+                settle: TimeDelta::days(settle),
+                unused: TimeDelta::days(unused),
+                warn: TimeDelta::days(warn),
+                ..Policy::default()
+            }
+        })
+    }
+
+    fn keys_of(step: Step<'_>) -> Vec<&AccessKey> {
+        match step {
+            Step::None => vec![],
+            Step::Create { old } | Step::Deactivate { old, new: None } => vec![old],
+            Step::Update { old, new }
+            | Step::Deactivate {
+                old,
+                new: Some(new),
+            } => vec![old, new],
+            Step::Confirm { retired } | Step::Delete { retired } => vec![retired],
+            Step::Free { retired, old } => vec![retired, old],
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_step_never_takes_away_what_is_or_may_be_in_use(
+            keys in proptest::collection::vec(any_key(), 0..5),
+            policy in any_policy(),
+        ) {
+            let user = User::read("a", keys);
+            let step = step(&user, &policy, now());
+            let idle_for = |key: &AccessKey, time| {
+                key.last_use != LastUse::Unknown && key.idle(now()) >= time
+            };
+            prop_assert!(Step::NAMES.contains(&step.name()));
+            let named = keys_of(step);
+            for key in &named {
+                prop_assert!(user.keys.iter().any(|own| std::ptr::eq(own, *key)));
+            }
+            if let [first, second] = named[..] {
+                prop_assert_ne!(&first.name, &second.name);
+            }
+            let is_due = user.keys.iter().any(|key| policy.is_due(key, now()));
+            match step {
+                Step::None => prop_assert!(!is_due && user.keys.iter().all(AccessKey::is_active)),
+                Step::Create { old } => {
+                    prop_assert!(policy.is_due(old, now()));
+                    prop_assert_eq!(user.keys.len(), 1);
+                }
+                Step::Update { old, new } => {
+                    prop_assert!(policy.is_due(old, now()) && new.is_active());
+                }
+                Step::Deactivate { old, new } => {
+                    prop_assert!(policy.is_due(old, now()));
+                    let is_replaced = new.is_some_and(|new| new.is_active() && used_after(new, old));
+                    prop_assert!(
+                        idle_for(old, policy.unused)
+                            || is_replaced && idle_for(old, policy.settle)
+                    );
+                }
+                Step::Confirm { retired } => {
+                    prop_assert!(!retired.is_active() && !idle_for(retired, policy.unused));
+                }
+                Step::Delete { retired } => {
+                    prop_assert!(!is_due && !retired.is_active() && idle_for(retired, policy.unused));
+                }
+                Step::Free { retired, old } => {
+                    prop_assert!(policy.is_due(old, now()));
+                    prop_assert!(!retired.is_active() && idle_for(retired, policy.unused));
+                }
+            }
+        }
+
+        #[test]
+        fn the_order_in_which_keys_are_read_does_not_matter(
+            keys in proptest::collection::vec(any_key(), 0..5).prop_map(|mut keys| {
+                keys.sort_by(|a, b| a.name.cmp(&b.name));
+                keys.dedup_by(|a, b| a.name == b.name);
+                keys
+            }).prop_shuffle(),
+        ) {
+            let mut sorted = keys.clone();
+            sorted.sort_by(|a, b| a.name.cmp(&b.name));
+            prop_assert_eq!(step_of(&keys), step_of(&sorted));
+        }
+
+        #[test]
+        fn an_exempt_user_is_in_no_step(keys in proptest::collection::vec(any_key(), 0..5)) {
+            let mut user = User::read("a", keys);
+            user.exemption = Some(Exemption { reason: Arc::from("break-glass"), until: None });
+            prop_assert_eq!(step(&user, &Policy::default(), now()), Step::None);
+        }
+    }
+}

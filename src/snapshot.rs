@@ -138,3 +138,128 @@ impl Snapshot {
                 .any(|account| account.inventory.is_some())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        inventory::{Account, Listing, RootKeys},
+        key::{AccessKey, KeyStatus, LastUse, Slot},
+    };
+
+    fn user(names: Vec<KeyName>) -> User {
+        let keys = names
+            .into_iter()
+            .map(|name| AccessKey {
+                name,
+                status: KeyStatus::Active,
+                created: DateTime::UNIX_EPOCH,
+                last_use: LastUse::Never,
+            })
+            .collect();
+        User::read("a", keys)
+    }
+
+    fn ids(ids: &[&str]) -> User {
+        user(ids.iter().map(|id| KeyName::Id((*id).into())).collect())
+    }
+
+    #[test]
+    fn a_key_is_shown_whole_by_its_end_or_by_its_number() {
+        let user = ids(&[
+            "AKIAIOSFODNN7EXAMPLE",
+            "AKIAI44QH8DHBEXAMPLE",
+            "AKIAI44QH8DHBEXAMXYZ",
+        ]);
+        assert_eq!(KeyIdDisplay::Full.names(&user)[0], "AKIAI44QH8DHBEXAMPLE");
+        assert_eq!(KeyIdDisplay::Last4.names(&user), ["MPLE", "MXYZ", "MPLE-2"]);
+        assert_eq!(KeyIdDisplay::None.names(&user), ["key-1", "key-2", "key-3"]);
+    }
+
+    #[test]
+    fn a_slot_has_nothing_to_hide_and_a_short_id_is_shown_as_far_as_it_goes() {
+        let slots = user(vec![KeyName::Slot(Slot::Two), KeyName::Slot(Slot::One)]);
+        assert_eq!(KeyIdDisplay::Last4.names(&slots), ["slot-1", "slot-2"]);
+        assert_eq!(KeyIdDisplay::Full.names(&slots), ["slot-1", "slot-2"]);
+        let odd = ids(&["", "ab", "\u{1F511}\u{e9}\u{e8}\u{ea}\u{eb}"]);
+        let shown = ["", "ab", "\u{e9}\u{e8}\u{ea}\u{eb}"];
+        assert_eq!(KeyIdDisplay::Last4.names(&odd), shown);
+    }
+
+    fn account(inventory: Option<Inventory>) -> AccountState {
+        AccountState {
+            id: "111122223333".parse().unwrap(),
+            inventory: inventory.map(Arc::new),
+            failures: Vec::new(),
+            last_success: None,
+            duration: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn it_is_ready_once_every_account_was_tried_and_one_was_read() {
+        let inventory = Inventory {
+            account: Account {
+                id: "111122223333".parse().unwrap(),
+                partition: "aws".into(),
+                name: None,
+                alias: None,
+            },
+            users: Vec::new(),
+            user_count: 0,
+            root: RootKeys::default(),
+            data_time: DateTime::UNIX_EPOCH,
+            listing: Listing::Complete,
+        };
+        let mut snapshot = Snapshot::before_first_refresh(
+            Arc::new(Policy::default()),
+            KeyIdDisplay::Full,
+            Duration::from_mins(5),
+        );
+        assert!(!snapshot.is_ready());
+        snapshot.tried = true;
+        assert!(!snapshot.is_ready(), "there is no account");
+        snapshot.accounts = vec![account(None)];
+        assert!(!snapshot.is_ready(), "none was read");
+        snapshot.accounts.push(account(Some(inventory)));
+        assert!(snapshot.is_ready());
+        snapshot.tried = false;
+        assert!(!snapshot.is_ready(), "not all were tried");
+    }
+
+    #[test]
+    fn an_account_is_up_while_nothing_failed() {
+        let mut state = account(None);
+        assert!(state.is_up());
+        state.failures.push(Reason::Network);
+        assert!(!state.is_up());
+    }
+
+    fn any_name() -> impl Strategy<Value = KeyName> {
+        prop_oneof![
+            // IAM's own rule for ids is \w{16,128}; these collide often.
+            6 => "AKIA[A-B]{12}(AAAA|slot|-2-2|B{4,6})".prop_map(|id| KeyName::Id(id.into())),
+            1 => Just(KeyName::Slot(Slot::One)),
+            1 => Just(KeyName::Slot(Slot::Two)),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn no_two_keys_of_a_user_have_the_same_name(
+            names in proptest::collection::vec(any_name(), 0..9),
+        ) {
+            let user = user(names);
+            for (_, display) in KeyIdDisplay::ALL {
+                let names = display.names(&user);
+                prop_assert_eq!(names.len(), user.keys.len());
+                let unique: HashSet<_> = names.iter().collect();
+                prop_assert_eq!(unique.len(), names.len(), "{:?}", names);
+            }
+        }
+    }
+}

@@ -16,8 +16,8 @@ use crate::{
 /// The labels `account_id`, `user_name` and `access_key_id` of each key, in the order of the
 /// inventories, as they stand in a line.
 ///
-/// Six families repeat them. Escaping and writing them out once a scrape, into one buffer, makes
-/// the scrape twice as fast as handing each label to the encoder each time.
+/// Six families repeat them. Escaping and writing them out once a scrape, into one buffer, saves a
+/// third of the time that handing each label to the encoder each time takes.
 pub(super) struct Identities {
     text: String,
     ends: Vec<usize>,

@@ -1,0 +1,66 @@
+# make run     the exporter with made-up data, at http://localhost:10114 (ARGS='…' for other arguments)
+# make test    every test, those against moto and Prometheus too; fetches these first, into target/
+# make lint    formatting, lints, documentation, dependencies, and what is shipped in deploy/
+# make bench   the benchmarks
+# make fmt     formats the source
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := test
+.PHONY: run test test-setup lint lint-source lint-docs lint-deps lint-deploy lint-scripts bench fmt
+
+TOOLS := $(CURDIR)/target/tools
+VENV := $(CURDIR)/target/venv
+CARGO_DENY_VERSION := 0.20.2
+CARGO_DENY := $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
+
+ARGS ?= --source=demo
+
+run:
+	cargo run --locked -- $(ARGS)
+
+# The examples in the documentation have a run of their own: --include-ignored would run those marked `ignore` too.
+test: export IAM_KEY_EXPORTER_TEST_TOOLS := $(TOOLS)
+test: export IAM_KEY_EXPORTER_TEST_VENV := $(VENV)
+test: test-setup
+	cargo test --locked --no-fail-fast --tests -- --include-ignored
+	cargo test --locked --doc
+
+test-setup:
+	tests/real/setup
+
+lint: lint-source lint-docs lint-deps lint-deploy lint-scripts
+
+lint-source:
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+
+lint-docs: export RUSTDOCFLAGS := -D warnings
+lint-docs:
+	cargo doc --locked --no-deps
+
+# Without `advisories`: see deny.toml.
+lint-deps: $(CARGO_DENY)
+	$(CARGO_DENY) --locked check --hide-inclusion-graph licenses bans sources
+
+lint-deploy: test-setup
+	$(TOOLS)/bin/promtool check config deploy/prometheus/prometheus.yml
+	for policy in deploy/aws/*.json; do \
+	  python3 -m json.tool "$$policy" >/dev/null || { echo "$$policy is not JSON" >&2; exit 1; }; \
+	done
+
+lint-scripts:
+	if command -v shellcheck >/dev/null; then \
+	  shellcheck .ci/run tests/real/setup; \
+	else \
+	  echo "shellcheck is not installed: the scripts were not checked" >&2; \
+	fi
+
+bench:
+	cargo bench --locked
+
+fmt:
+	cargo fmt
+
+$(CARGO_DENY):
+	cargo install --quiet --locked cargo-deny --version $(CARGO_DENY_VERSION) --root $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)

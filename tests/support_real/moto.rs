@@ -1,0 +1,256 @@
+//! moto, seeded and read back as any client of AWS would do it.
+
+use std::net::SocketAddr;
+use std::process::Command;
+
+use aws_sdk_iam::Client;
+use aws_sdk_iam::config::{BehaviorVersion, Credentials, Region};
+use chrono::DateTime;
+use serde_json::{Value, json};
+
+use super::http;
+use super::process::Process;
+use super::tools;
+use super::wait::now;
+
+/// The account that moto takes every credential to belong to.
+pub(crate) const ACCOUNT: &str = "123456789012";
+
+const DAY: f64 = 86_400.0;
+
+/// A running moto.
+pub(crate) struct Moto {
+    address: SocketAddr,
+    iam: Client,
+    _process: Process,
+}
+
+/// When a key was last used.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Used {
+    Never,
+    DaysAgo(f64),
+}
+
+/// A key as `ListAccessKeys` and `GetAccessKeyLastUsed` tell of it. Instants are in seconds since the epoch.
+#[derive(Clone, Debug)]
+pub(crate) struct ListedKey {
+    pub(crate) user: String,
+    pub(crate) id: String,
+    pub(crate) status: String,
+    pub(crate) created: f64,
+    pub(crate) last_used: Option<f64>,
+}
+
+impl Moto {
+    pub(crate) fn start() -> Self {
+        let process = Process::start(
+            "moto",
+            Command::new(tools::python())
+                .arg("-u")
+                .arg(tools::repository("tests/real/moto_launcher.py")),
+        );
+        let address = process.wait_for_line("address", |line| {
+            line.strip_prefix("listening on ")?.trim().parse().ok()
+        });
+        Self {
+            address,
+            iam: client(address, Self::anyone()),
+            _process: process,
+        }
+    }
+
+    /// What `AWS_ENDPOINT_URL` must say.
+    pub(crate) fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Credentials that moto takes until [`Moto::check_permissions`], as it would any others.
+    pub(crate) fn anyone() -> Credentials {
+        Credentials::new("AKIAIOSFODNN7EXAMPLE", "not-a-secret", None, None, "test")
+    }
+
+    /// Makes a user that is so many days old.
+    pub(crate) async fn add_user(&self, user: &str, age_days: f64) {
+        self.iam
+            .create_user()
+            .user_name(user)
+            .send()
+            .await
+            .expect("moto makes a user");
+        self.control(
+            "user",
+            json!({ "user": user, "create_date": days_ago(age_days) }),
+        )
+        .await;
+    }
+
+    /// Gives the user a key of that age.
+    pub(crate) async fn add_key(&self, user: &str, age_days: f64, active: bool, last_used: Used) {
+        let (id, _) = self.create_key(user).await;
+        let last_used = match last_used {
+            Used::Never => Value::Null,
+            Used::DaysAgo(days) => {
+                json!({ "date": days_ago(days), "service": "s3", "region": "eu-west-1" })
+            }
+        };
+        let status = if active { "Active" } else { "Inactive" };
+        self.control(
+            "key",
+            json!({
+                "user": user,
+                "key_id": id,
+                "create_date": days_ago(age_days),
+                "status": status,
+                "last_used": last_used,
+            }),
+        )
+        .await;
+    }
+
+    /// From now on each credential report is as fresh as the call that fetches it.
+    pub(crate) async fn keep_report_fresh(&self) {
+        self.control("report", json!({ "generated": "now" })).await;
+    }
+
+    /// From now on the credential report is years old, which is how moto starts.
+    pub(crate) async fn make_report_stale(&self) {
+        self.control("report", json!({ "generated": null })).await;
+    }
+
+    /// A user with this inline policy and no other; the credentials are the user's.
+    pub(crate) async fn add_user_with_policy(&self, user: &str, policy: &str) -> Credentials {
+        self.add_user(user, 1.0).await;
+        self.iam
+            .put_user_policy()
+            .user_name(user)
+            .policy_name("only")
+            .policy_document(policy)
+            .send()
+            .await
+            .expect("moto takes the policy");
+        let (id, secret) = self.create_key(user).await;
+        Credentials::new(id, secret, None, None, "test")
+    }
+
+    /// From now on signatures and policies count, as they do in AWS.
+    pub(crate) async fn check_permissions(&self) {
+        // The body is the number of calls that are still free.
+        http::post(
+            self.address,
+            "/moto-api/reset-auth",
+            "text/plain",
+            "0".to_owned(),
+        )
+        .await
+        .and_then(http::Answer::ok)
+        .expect("moto turns its checks on");
+    }
+
+    /// A client of this moto with the credentials.
+    pub(crate) fn client(&self, credentials: Credentials) -> Client {
+        client(self.address, credentials)
+    }
+
+    /// Every key of every user, by user and then by id.
+    pub(crate) async fn keys(&self) -> Vec<ListedKey> {
+        let mut keys = Vec::new();
+        for user in self.users().await {
+            let listed = self
+                .iam
+                .list_access_keys()
+                .user_name(&user)
+                .send()
+                .await
+                .expect("moto lists keys");
+            for key in listed.access_key_metadata() {
+                let id = key.access_key_id().expect("a key has an id").to_owned();
+                keys.push(ListedKey {
+                    user: user.clone(),
+                    status: key.status().expect("a key has a status").to_string(),
+                    created: key.create_date().expect("a key has a date").as_secs_f64(),
+                    last_used: self.last_used(&id).await,
+                    id,
+                });
+            }
+        }
+        keys.sort_by(|a, b| (&a.user, &a.id).cmp(&(&b.user, &b.id)));
+        keys
+    }
+
+    /// The names of all users.
+    pub(crate) async fn users(&self) -> Vec<String> {
+        let listed = self
+            .iam
+            .list_users()
+            .send()
+            .await
+            .expect("moto lists users");
+        // moto gives one page, however long.
+        assert!(!listed.is_truncated());
+        listed
+            .users()
+            .iter()
+            .map(|user| user.user_name().to_owned())
+            .collect()
+    }
+
+    async fn last_used(&self, id: &str) -> Option<f64> {
+        self.iam
+            .get_access_key_last_used()
+            .access_key_id(id)
+            .send()
+            .await
+            .expect("moto knows the key")
+            .access_key_last_used()?
+            .last_used_date()
+            .map(aws_sdk_iam::primitives::DateTime::as_secs_f64)
+    }
+
+    async fn create_key(&self, user: &str) -> (String, String) {
+        let key = self
+            .iam
+            .create_access_key()
+            .user_name(user)
+            .send()
+            .await
+            .expect("moto makes a key")
+            .access_key
+            .expect("moto tells of the key");
+        (key.access_key_id, key.secret_access_key)
+    }
+
+    async fn control(&self, what: &str, body: Value) {
+        http::post(
+            self.address,
+            &format!("/_test/{what}"),
+            "application/json",
+            body.to_string(),
+        )
+        .await
+        .and_then(http::Answer::ok)
+        .expect("the launcher does as it is told");
+    }
+}
+
+fn client(address: SocketAddr, credentials: Credentials) -> Client {
+    Client::from_conf(
+        aws_sdk_iam::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .endpoint_url(format!("http://{address}"))
+            .region(Region::from_static("us-east-1"))
+            .credentials_provider(credentials)
+            .build(),
+    )
+}
+
+fn days_ago(days: f64) -> String {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "IAM keeps whole seconds, and this century's fit"
+    )]
+    let seconds = (now() - days * DAY) as i64;
+    DateTime::from_timestamp(seconds, 0)
+        .expect("an instant of this century")
+        .to_rfc3339()
+}

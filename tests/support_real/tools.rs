@@ -1,0 +1,39 @@
+//! Where the real parts are. A test that lacks one fails: a test that passes without running is worse than none.
+
+use std::path::{Path, PathBuf};
+
+/// The interpreter that holds moto and prometheus-client.
+pub(crate) fn python() -> PathBuf {
+    present(
+        env_path("IAM_KEY_EXPORTER_TEST_VENV", "target/venv").join("bin/python"),
+        "a Python with moto and prometheus-client",
+    )
+}
+
+/// A program of Prometheus: `prometheus` or `promtool`.
+pub(crate) fn tool(name: &str) -> PathBuf {
+    present(
+        env_path("IAM_KEY_EXPORTER_TEST_TOOLS", "target/tools")
+            .join("bin")
+            .join(name),
+        name,
+    )
+}
+
+/// A file of the repository.
+pub(crate) fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn env_path(variable: &str, default: &str) -> PathBuf {
+    std::env::var_os(variable).map_or_else(|| repository(default), PathBuf::from)
+}
+
+fn present(path: PathBuf, what: &str) -> PathBuf {
+    assert!(
+        path.exists(),
+        "this test needs {what} at {}: run tests/real/setup, or `make test`, which does",
+        path.display()
+    );
+    path
+}
