@@ -26,8 +26,8 @@ use prometheus_client::registry::Registry;
 use promql_parser::{
     label::{MatchOp, Matcher},
     parser::{
-        AggregateExpr, BinaryExpr, Call, Expr, LabelModifier, MatrixSelector,
-        VectorMatchCardinality, VectorSelector, parse,
+        AggregateExpr, BinaryExpr, Call, Expr, LabelModifier, VectorMatchCardinality,
+        VectorSelector, parse,
         token::{T_BOTTOMK, T_COUNT_VALUES, T_LAND, T_LOR, T_LUNLESS, T_TOPK},
     },
 };
