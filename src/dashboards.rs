@@ -5,6 +5,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// Where the dashboards are written.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+pub struct Args {
+    /// Directory that Grafana's provisioning reads; made if it isn't there
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+}
+
 /// A file that could not be written.
 #[derive(Debug, thiserror::Error)]
 #[error("{} could not be written", path.display())]
@@ -16,6 +25,9 @@ pub struct WriteError {
 /// Writes `dashboards`, pairs of a file's name and its JSON, into `directory`, which is made if it isn't there, and
 /// returns their paths. A file of the same name is replaced, so that the command can be run again after an update; no
 /// other file is touched.
+///
+/// # Errors
+/// The first file, or the directory, that could not be written; files before it have been.
 pub fn write(directory: &Path, dashboards: &[(&str, &str)]) -> Result<Vec<PathBuf>, WriteError> {
     let failed = |path: &Path| {
         let path = path.to_owned();

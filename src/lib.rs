@@ -11,6 +11,8 @@
 //! Surfaces and sources know the core; the core knows nobody. [`refresh`] publishes one immutable
 //! [`snapshot::Snapshot`] and every reader computes ages and verdicts from it with one `now`, taken
 //! at its own edge. [`serve`] is the only place that spawns long-lived tasks.
+//!
+//! [`rules`] and [`dashboards`] are files for Prometheus and Grafana that the binary carries along.
 
 pub mod cli;
 pub mod clock;

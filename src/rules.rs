@@ -3,7 +3,12 @@
 //! There is one source, `deploy/prometheus/rules.yml`. The manifest for Kubernetes is that file, comments and all,
 //! indented under a header: YAML needs no more, so nothing has to parse and rewrite it.
 
-use std::borrow::Cow;
+use std::{
+    borrow::Cow,
+    io::{self, Write},
+};
+
+use crate::cli::one_of;
 
 /// `deploy/prometheus/rules.yml`, as the binary carries it.
 const RULES: &str = include_str!("../deploy/prometheus/rules.yml");
@@ -19,6 +24,27 @@ metadata:
     app.kubernetes.io/name: iam-key-exporter
 spec:
 ";
+
+/// For whom the rules are printed.
+#[derive(Debug, Clone, Copy, clap::Args)]
+#[group(skip)]
+pub struct Args {
+    /// What will read the rules: prometheus (a file for rule_files) or operator (a PrometheusRule for
+    /// Kubernetes)
+    #[arg(long, env = "IAM_KEY_EXPORTER_RULES_FORMAT", value_name = "FORMAT", default_value = "prometheus",
+        value_parser = one_of(&Format::ALL))]
+    pub format: Format,
+}
+
+/// Writes the rules to `out`.
+///
+/// # Errors
+/// Those of `out`.
+pub fn print(args: Args, out: &mut impl Write) -> io::Result<()> {
+    let Args { format } = args;
+    out.write_all(document(format).as_bytes())?;
+    out.flush()
+}
 
 /// What reads the rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -76,6 +102,15 @@ mod tests {
             document(Format::Prometheus),
             std::fs::read_to_string(file).unwrap()
         );
+    }
+
+    #[test]
+    fn what_is_printed_is_the_document_of_the_format() {
+        for (_, format) in Format::ALL {
+            let mut out = Vec::new();
+            print(Args { format }, &mut out).unwrap();
+            assert_eq!(String::from_utf8(out).unwrap(), document(format));
+        }
     }
 
     #[test]
