@@ -335,6 +335,41 @@ fn each_runbook_tells_what_it_means_where_to_look_what_to_do_and_how_to_silence_
 }
 
 #[test]
+fn the_table_of_recorded_series_is_complete_and_names_their_labels() {
+    let known = known();
+    let recorded: BTreeSet<String> = all_rules()
+        .into_iter()
+        .filter(|rule| !rule.is_alert)
+        .map(|rule| rule.name)
+        .collect();
+    let mut documented: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let mut above = BTreeSet::new();
+    for row in RUNBOOKS.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let name = cells[1].trim_matches('`');
+        if !name.contains(':') {
+            continue;
+        }
+        above = match cells[2] {
+            "same" => above,
+            "–" => BTreeSet::new(),
+            labels => labels
+                .split(", ")
+                .map(|label| label.trim_matches('`'))
+                .collect(),
+        };
+        documented.insert(name, above.clone());
+    }
+    let names: BTreeSet<String> = documented.keys().map(|&name| name.into()).collect();
+    assert_eq!(names, recorded);
+    for (name, labels) in documented {
+        let found = known.labels_of(name).unwrap();
+        let found: BTreeSet<&str> = found.iter().map(|label| &**label).collect();
+        assert_eq!(found, labels, "{name}");
+    }
+}
+
+#[test]
 fn every_query_in_the_runbooks_speaks_of_what_exists() {
     let known = known();
     let queries: Vec<&str> = RUNBOOKS
