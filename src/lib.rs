@@ -11,11 +11,14 @@
 //! Surfaces and sources know the core; the core knows nobody. [`refresh`] publishes one immutable
 //! [`snapshot::Snapshot`] and every reader computes ages and verdicts from it with one `now`, taken
 //! at its own edge. [`serve`] is the only place that spawns long-lived tasks.
+//!
+//! [`rules`] and [`dashboards`] are files for Prometheus and Grafana that the binary carries along.
 
 pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod counts;
+pub mod dashboards;
 pub mod inventory;
 pub mod key;
 pub mod logging;
@@ -25,6 +28,7 @@ pub mod policy;
 pub mod reason;
 pub mod refresh;
 pub mod rotation;
+pub mod rules;
 pub mod serve;
 pub mod snapshot;
 pub mod source;
