@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use chrono::{DateTime, Utc};
 
 use crate::{
-    key::{AccessKey, AccountId, KeyStatus},
+    key::{AccessKey, AccountId, KeyName, KeyStatus},
     reason::Reason,
 };
 
@@ -111,7 +111,8 @@ impl User {
     }
 
     /// The keys now known of a user who wasn't read this time: those of `previous`, overridden by
-    /// what could be read.
+    /// what could be read. A slot may be one of the keys that are known by id, so slots are dropped
+    /// beside ids.
     fn remember(&mut self, previous: &Self) {
         let missing: Vec<_> = previous
             .keys
@@ -120,6 +121,10 @@ impl User {
             .cloned()
             .collect();
         self.keys.extend(missing);
+        let has_id = |key: &AccessKey| matches!(key.name, KeyName::Id(_));
+        if self.keys.iter().any(has_id) {
+            self.keys.retain(has_id);
+        }
         self.keys = in_order(std::mem::take(&mut self.keys));
         if self.tags.is_empty() {
             self.tags.clone_from(&previous.tags);

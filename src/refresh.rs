@@ -64,7 +64,7 @@ fn at_least(text: &str, least: Duration) -> Result<Duration, String> {
         ));
     }
     if duration > MOST {
-        return Err("more than a year".into());
+        return Err("at most a year is allowed".into());
     }
     Ok(duration)
 }

@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use crate::{
-    cli::{Cli, MetricsArgs},
+    cli::{Cli, MetricsArgs, StopSignal},
     counts::{RefreshCounts, RequestCounts},
     metrics::{
         self,
@@ -43,8 +43,8 @@ pub enum ServeError {
     #[error("{0} ended unexpectedly")]
     Died(String),
     /// A second signal came before everything was finished.
-    #[error("aborted by a second signal, {0}")]
-    Aborted(&'static str),
+    #[error("aborted by a second signal, {}", .0.name())]
+    Aborted(StopSignal),
 }
 
 /// Serves until SIGTERM or SIGINT; a second one aborts.
@@ -97,14 +97,14 @@ pub async fn serve(cli: Cli) -> Result<(), ServeError> {
     });
 
     tokio::select! {
-        name = signals.next() => tracing::info!(signal = name, "stopping"),
+        signal = signals.next() => tracing::info!(signal = signal.name(), "stopping"),
         Some(ended) = tasks.join_next() => return Err(died(ended)),
     }
     refreshing.abort();
     drop(stop);
     tokio::select! {
         () = join_all(&mut tasks) => tracing::info!("stopped"),
-        name = signals.next() => return Err(ServeError::Aborted(name)),
+        signal = signals.next() => return Err(ServeError::Aborted(signal)),
     }
     Ok(())
 }
@@ -155,11 +155,11 @@ impl Signals {
         })
     }
 
-    /// The name of the next one.
-    async fn next(&mut self) -> &'static str {
+    /// The next one.
+    async fn next(&mut self) -> StopSignal {
         tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => StopSignal::Terminate,
+            _ = self.interrupt.recv() => StopSignal::Interrupt,
         }
     }
 }

@@ -20,6 +20,7 @@ use iam_key_exporter::{
     key::{AccessKey, AccountId, KeyName, KeyStatus, LastUse, Slot, UsedAt},
     metrics::{
         exporter::{ExporterMetrics, REVISION, RUSTC, VERSION},
+        exposition::{self, Encoding, Format},
         keys,
         process::ProcessMetrics,
     },
@@ -27,7 +28,7 @@ use iam_key_exporter::{
     reason::Reason,
     snapshot::{AccountState, KeyIdDisplay, Snapshot},
 };
-use prometheus_client::{encoding::text::encode, registry::Registry};
+use prometheus_client::registry::Registry;
 use proptest::prelude::*;
 
 use scrape::{Sample, Scrape};
@@ -245,14 +246,17 @@ fn example(key_ids: KeyIdDisplay) -> Snapshot {
     }
 }
 
-fn text(registry: &Registry) -> String {
-    let mut text = String::new();
-    encode(&mut text, registry).unwrap();
-    text
+fn exposed(registry: &Registry, format: Format) -> String {
+    let exposition = exposition::render([registry], format, Encoding::Identity).unwrap();
+    String::from_utf8(exposition.chunks().concat()).unwrap()
+}
+
+fn render_as(format: Format, snapshot: Snapshot, now: DateTime<Utc>) -> String {
+    exposed(&keys::registry(Arc::new(snapshot), now), format)
 }
 
 fn render(snapshot: Snapshot, now: DateTime<Utc>) -> String {
-    text(&keys::registry(Arc::new(snapshot), now))
+    render_as(Format::OpenMetrics, snapshot, now)
 }
 
 fn scrape(snapshot: Snapshot) -> Scrape {
@@ -274,10 +278,14 @@ fn exporter_metrics() -> ExporterMetrics {
     }
 }
 
-fn exporter_text() -> String {
+fn exporter_registry() -> Registry {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(exporter_metrics()));
-    text(&registry)
+    registry
+}
+
+fn exporter_text(format: Format) -> String {
+    exposed(&exporter_registry(), format)
 }
 
 fn assert_golden(name: &str, text: &str) {
@@ -297,6 +305,12 @@ fn a_scrape_shows_all_that_is_known() {
 }
 
 #[test]
+fn the_text_format_shows_the_same_with_its_own_metadata() {
+    let snapshot = example(KeyIdDisplay::default());
+    assert_golden("metrics_text", &render_as(Format::Text, snapshot, clock()));
+}
+
+#[test]
 fn a_scrape_before_the_first_refresh_shows_the_families_and_the_settings() {
     assert_golden(
         "metrics_before_first_refresh",
@@ -313,11 +327,16 @@ fn a_scrape_before_the_first_refresh_shows_the_families_and_the_settings() {
 
 #[test]
 fn the_exporters_own_counters_start_at_zero_for_every_reason() {
-    let text: String = exporter_text()
-        .split_inclusive('\n')
-        .filter(|line| !line.starts_with("iam_key_exporter_build_info{"))
-        .collect();
-    assert_golden("metrics_of_the_exporter", &text);
+    for (name, format) in [
+        ("metrics_of_the_exporter", Format::OpenMetrics),
+        ("metrics_of_the_exporter_text", Format::Text),
+    ] {
+        let text: String = exporter_text(format)
+            .split_inclusive('\n')
+            .filter(|line| !line.starts_with("iam_key_exporter_build_info{"))
+            .collect();
+        assert_golden(name, &text);
+    }
 }
 
 #[test]
@@ -339,7 +358,7 @@ fn key_ids_can_be_shortened_or_left_out() {
 
 #[test]
 fn the_build_info_names_version_revision_and_compiler() {
-    let scrape = Scrape::parse(&exporter_text());
+    let scrape = Scrape::parse(&exporter_text(Format::OpenMetrics));
     let labels = [
         ("version", VERSION),
         ("revision", REVISION),
@@ -602,7 +621,7 @@ fn a_default_threshold_is_given_in_days() {
 fn the_process_tells_of_itself() {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(ProcessMetrics::new()));
-    let scrape = Scrape::parse(&text(&registry));
+    let scrape = Scrape::parse(&exposed(&registry, Format::OpenMetrics));
     let number = |name| scrape.find(name, &[]).unwrap().number();
     assert!(number("process_cpu_seconds_total") >= 0.0);
     assert!(number("process_open_fds") >= 3.0);
@@ -643,7 +662,7 @@ fn the_documentation_lists_exactly_the_families_that_come_out() {
     let mut registry = keys::registry(Arc::new(example(KeyIdDisplay::Full)), clock());
     registry.register_collector(Box::new(exporter_metrics()));
     registry.register_collector(Box::new(ProcessMetrics::new()));
-    let scrape = Scrape::parse(&text(&registry));
+    let scrape = Scrape::parse(&exposed(&registry, Format::OpenMetrics));
     let actual: Contract = scrape
         .families
         .iter()
@@ -825,6 +844,15 @@ proptest! {
             prop_assert!(family.help.ends_with('.'), "{:?}", family);
             prop_assert!(!family.help.contains(['\\', '"', '\r']), "{:?}", family);
         }
+    }
+
+    #[test]
+    fn both_formats_have_the_same_samples(snapshot in any_snapshot()) {
+        let samples = |format| {
+            let text = render_as(format, snapshot.clone(), clock());
+            text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>()
+        };
+        prop_assert_eq!(samples(Format::OpenMetrics), samples(Format::Text));
     }
 
     #[test]

@@ -5,12 +5,10 @@
 mod support_real;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 
-use serde_json::Value;
 use support_real::{
-    ACCOUNT, Exporter, ListedKey, Metrics, Moto, Prometheus, Strategy, Used, check_metrics, now,
-    serve_static, wait_for,
+    ACCOUNT, Exporter, ListedKey, Metrics, Moto, Prometheus, SEEDS, Strategy, actions,
+    check_metrics, now, operation, seeded, serve_static, shipped_policy, wait_for, without,
 };
 
 const DAY: f64 = 86_400.0;
@@ -22,130 +20,6 @@ const TOLERANCE_DAYS: f64 = 5.0 / DAY;
 /// The Accept header of Prometheus 2.42.
 const ACCEPT_OF_PROMETHEUS: &str = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;\
                                     version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
-
-/// A user of the seeded account.
-struct Seed {
-    user: &'static str,
-    keys: &'static [Key],
-}
-
-struct Key {
-    age_days: f64,
-    active: bool,
-    used: Used,
-}
-
-const fn active(age_days: f64, used: Used) -> Key {
-    Key {
-        age_days,
-        active: true,
-        used,
-    }
-}
-
-const fn inactive(age_days: f64, used: Used) -> Key {
-    Key {
-        age_days,
-        active: false,
-        used,
-    }
-}
-
-/// Both sides of the limit, every status, every kind of last use, one key, two and none, and each punctuation mark
-/// that IAM allows in a name.
-const SEEDS: &[Seed] = &[
-    Seed {
-        user: "over-the-limit",
-        keys: &[active(100.0, Used::DaysAgo(1.0))],
-    },
-    Seed {
-        user: "just-within",
-        keys: &[active(89.0, Used::DaysAgo(0.5))],
-    },
-    Seed {
-        user: "just-over",
-        keys: &[active(90.1, Used::DaysAgo(3.0))],
-    },
-    Seed {
-        user: "old-but-inactive",
-        keys: &[inactive(91.0, Used::DaysAgo(80.0))],
-    },
-    Seed {
-        user: "never-used",
-        keys: &[active(10.0, Used::Never)],
-    },
-    Seed {
-        user: "forgotten",
-        keys: &[active(400.0, Used::Never)],
-    },
-    Seed {
-        user: "moved-on",
-        keys: &[
-            active(120.0, Used::DaysAgo(30.0)),
-            active(31.0, Used::DaysAgo(0.2)),
-        ],
-    },
-    Seed {
-        user: "both-overdue",
-        keys: &[
-            active(301.0, Used::DaysAgo(2.0)),
-            active(300.0, Used::DaysAgo(0.1)),
-        ],
-    },
-    Seed {
-        user: "blocked-by-an-idle-key",
-        keys: &[
-            active(95.0, Used::DaysAgo(2.0)),
-            inactive(60.0, Used::DaysAgo(50.0)),
-        ],
-    },
-    Seed {
-        user: "rotated",
-        keys: &[
-            inactive(200.0, Used::DaysAgo(100.0)),
-            active(30.0, Used::DaysAgo(0.3)),
-        ],
-    },
-    Seed {
-        user: "newborn",
-        keys: &[active(0.01, Used::Never)],
-    },
-    Seed {
-        user: "no-keys",
-        keys: &[],
-    },
-    Seed {
-        user: "+=,.@_-every.mark+of=IAM,in@one_name-",
-        keys: &[active(150.0, Used::DaysAgo(4.0))],
-    },
-    Seed {
-        user: "=1+1",
-        keys: &[active(92.5, Used::Never)],
-    },
-    Seed {
-        user: "team,platform",
-        keys: &[
-            active(45.0, Used::DaysAgo(0.7)),
-            inactive(46.0, Used::Never),
-        ],
-    },
-];
-
-async fn seeded() -> Moto {
-    let moto = Moto::start();
-    for seed in SEEDS {
-        // A key cannot be older than its user.
-        let oldest = seed.keys.iter().map(|key| key.age_days);
-        moto.add_user(seed.user, oldest.fold(0.0, f64::max) + 1.0)
-            .await;
-        for key in seed.keys {
-            moto.add_key(seed.user, key.age_days, key.active, key.used)
-                .await;
-        }
-    }
-    moto.keep_report_fresh().await;
-    moto
-}
 
 async fn metrics_of(moto: &Moto, strategy: Strategy) -> Metrics {
     let exporter = Exporter::start(moto, strategy, &Moto::anyone());
@@ -426,6 +300,76 @@ async fn prometheus_is_given_openmetrics_and_both_formats_hold_the_same_series()
     assert_eq!(series(&Metrics::parse(&openmetrics)), text);
 }
 
+/// User names that IAM would refuse and a file may hold, each with something that a format escapes or that looks like
+/// something else.
+const HOSTILE_NAMES: [&str; 12] = [
+    "quo\"te",
+    "back\\slash",
+    "ends in a backslash\\",
+    "new\nline",
+    "back\\\\nslash n",
+    "carriage\rreturn and tab\t",
+    "# HELP aws_iam_users fake",
+    "# EOF",
+    "\",x=\"y\"} 1",
+    "com,ma and {braces}",
+    "bücher 鍵 🔑 \u{2028}\u{85}",
+    "\u{1}control\u{7f}",
+];
+
+#[tokio::test]
+#[ignore = "needs moto and Prometheus: make test sets them up"]
+async fn hostile_names_survive_prometheus_own_parsers_in_every_format() {
+    let report = tempfile::NamedTempFile::new().expect("a temporary file can be made");
+    let mut csv = csv::Writer::from_writer(report.as_file());
+    csv.write_record([
+        "user",
+        "arn",
+        "access_key_1_active",
+        "access_key_1_last_rotated",
+        "access_key_2_active",
+        "access_key_2_last_rotated",
+    ])
+    .expect("the file is writable");
+    for name in HOSTILE_NAMES {
+        let arn = format!("arn:aws:iam::{ACCOUNT}:user/{name}");
+        csv.write_record([name, &arn, "true", "2026-01-02T03:04:05Z", "false", "N/A"])
+            .expect("the file is writable");
+    }
+    csv.flush().expect("the file is writable");
+    let exporter = Exporter::reading(report.path());
+    exporter.ready().await;
+    let expected: BTreeSet<String> = HOSTILE_NAMES.map(str::to_owned).into();
+
+    let family = "aws_iam_access_key_created_timestamp_seconds";
+    for accept in [ACCEPT_OF_PROMETHEUS, "text/plain;version=0.0.4"] {
+        let metrics = Metrics::parse(&exporter.scrape(accept).await);
+        let names: BTreeSet<String> = metrics
+            .all(family)
+            .map(|sample| sample.label("user_name").to_owned())
+            .collect();
+        assert_eq!(names, expected, "Accept: {accept}");
+    }
+
+    // Prometheus asks for OpenMetrics, so the text format reaches it as a page of somebody else.
+    let text = exporter.scrape("text/plain;version=0.0.4").await.body;
+    let text_server = serve_static(text.leak()).await;
+    for target in [exporter.address(), text_server] {
+        let prometheus = Prometheus::scraping(target);
+        let names = prometheus
+            .query_until(family, |elements| {
+                (elements.len() == expected.len()).then(|| {
+                    elements
+                        .iter()
+                        .map(|element| element.label("user_name").to_owned())
+                        .collect::<BTreeSet<_>>()
+                })
+            })
+            .await;
+        assert_eq!(names, expected);
+    }
+}
+
 #[tokio::test]
 #[ignore = "needs moto and Prometheus: make test sets them up"]
 async fn promtool_has_nothing_against_the_metrics_but_the_days() {
@@ -458,45 +402,6 @@ fn promtool_would_complain_of_other_faults() {
     assert!(complaints.contains("sheep_minutes use base unit \"seconds\""));
     assert!(complaints.contains("\"_total\" suffix"));
     assert!(!check_metrics("not a metric {").is_empty());
-}
-
-/// The operation's name without its service, as the `operation` label has it.
-fn operation(action: &str) -> &str {
-    action
-        .strip_prefix("iam:")
-        .expect("the policies are about IAM only")
-}
-
-fn shipped_policy(name: &str) -> Value {
-    let path = format!("{}/deploy/aws/{name}.json", env!("CARGO_MANIFEST_DIR"));
-    let text = fs::read_to_string(path).expect("the shipped policy is readable");
-    serde_json::from_str(&text).expect("the shipped policy is JSON")
-}
-
-fn actions(policy: &Value) -> Vec<String> {
-    policy["Statement"]
-        .as_array()
-        .expect("a policy has statements")
-        .iter()
-        .flat_map(|statement| statement["Action"].as_array().expect("actions are a list"))
-        .map(|action| action.as_str().expect("an action is text").to_owned())
-        .collect()
-}
-
-/// The policy with one action taken out, and the statement with it if it was the last one there.
-fn without(policy: &Value, action: &str) -> Value {
-    let mut policy = policy.clone();
-    let statements = policy["Statement"]
-        .as_array_mut()
-        .expect("a policy has statements");
-    for statement in &mut *statements {
-        statement["Action"]
-            .as_array_mut()
-            .expect("actions are a list")
-            .retain(|have| have != action);
-    }
-    statements.retain(|statement| statement["Action"] != Value::Array(Vec::new()));
-    policy
 }
 
 /// Runs the exporter as a user who holds the strategy's policy and nothing else, and then once for each of its

@@ -1,3 +1,4 @@
 //! What several integration tests and benches share.
 
+pub mod aws_source;
 pub mod fake_aws;

@@ -1,6 +1,7 @@
 //! The binary under test.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Command;
 
 use aws_sdk_iam::config::Credentials;
@@ -38,7 +39,7 @@ pub(crate) struct Exporter {
 impl Exporter {
     /// Starts on moto with the credentials, and returns when it listens.
     pub(crate) fn start(moto: &Moto, strategy: Strategy, credentials: &Credentials) -> Self {
-        let process = Process::start(
+        Self::launch(
             format!("the exporter with {}", strategy.name()),
             Command::new(env!("CARGO_BIN_EXE_iam-key-exporter"))
                 // Nothing of the developer's own AWS set-up may be seen.
@@ -50,9 +51,22 @@ impl Exporter {
                 .env("AWS_ENDPOINT_URL", moto.endpoint())
                 .env("AWS_ACCESS_KEY_ID", credentials.access_key_id())
                 .env("AWS_SECRET_ACCESS_KEY", credentials.secret_access_key())
-                .arg("--web.listen-address=127.0.0.1:0")
                 .arg(format!("--aws.strategy={}", strategy.name())),
-        );
+        )
+    }
+
+    /// Starts on a credential report in a file, and returns when it listens.
+    pub(crate) fn reading(report: &Path) -> Self {
+        Self::launch(
+            "the exporter with a report".to_owned(),
+            Command::new(env!("CARGO_BIN_EXE_iam-key-exporter"))
+                .env_clear()
+                .arg(format!("--source=report:{}", report.display())),
+        )
+    }
+
+    fn launch(name: String, command: &mut Command) -> Self {
+        let process = Process::start(name, command.arg("--web.listen-address=127.0.0.1:0"));
         let address = process.wait_for_line("address", |line| {
             if !line.contains("listening") {
                 return None;

@@ -1,17 +1,21 @@
 //! What the tests against real parts stand on: moto as AWS, Prometheus and promtool as themselves, and the exporter's
 //! binary between them.
 
+mod account;
 mod exporter;
 mod exposition;
 mod http;
 mod moto;
+mod policies;
 mod process;
 mod prometheus;
 mod tools;
 mod wait;
 
+pub(crate) use account::{SEEDS, seeded};
 pub(crate) use exporter::{Exporter, Strategy};
 pub(crate) use exposition::{Metrics, serve_static};
-pub(crate) use moto::{ACCOUNT, ListedKey, Moto, Used};
+pub(crate) use moto::{ACCOUNT, ListedKey, Moto};
+pub(crate) use policies::{actions, operation, shipped_policy, without};
 pub(crate) use prometheus::{Prometheus, check_metrics};
 pub(crate) use wait::{now, wait_for};

@@ -31,13 +31,16 @@ use aws_smithy_types::{
     config_bag::ConfigBag, error::metadata::ProvideErrorMetadata, retry::RetryConfig,
     timeout::TimeoutConfig,
 };
-use aws_types::region::Region;
+use aws_types::{SdkConfig, region::Region};
 use chrono::{DateTime, Utc};
 use quick_xml::events::Event;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use tokio::{sync::Semaphore, time::Instant};
 
-use super::failure::{CallError, attempt_reason};
+use super::{
+    credential_report::Patience,
+    failure::{CallError, attempt_reason},
+};
 use crate::{
     counts::{Operation, RequestCounts},
     key::{AccessKey, ArnOwner, KeyName, KeyStatus, LastUse, UsedAt},
@@ -53,13 +56,64 @@ const DEFAULT_REGION: &str = "us-east-1";
 /// How the SDK is set up.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The profile of the shared config files; the default chain's choice if `None`.
-    pub profile: Option<String>,
+    /// Where credentials, region and endpoint come from.
+    pub origin: Origin,
     /// Calls under way at once.
     pub max_concurrency: usize,
     /// The PEM bundle named by `AWS_CA_BUNDLE`, which the SDK doesn't read by itself
     /// (aws-sdk-rust#1362). As in the AWS CLI it takes the place of the system's roots.
     pub ca_bundle: Option<Vec<u8>>,
+    /// How long calls may take, and how often they are made again.
+    pub limits: Limits,
+    /// How long a credential report that is being made is waited for.
+    pub patience: Patience,
+}
+
+/// Where credentials, region and endpoint come from.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// The SDK's default chain: the environment, the shared config files, web identity, the
+    /// container, the instance.
+    DefaultChain {
+        /// The profile of the shared config files; the default chain's choice if `None`.
+        profile: Option<String>,
+    },
+    /// A configuration made elsewhere. Its HTTP client is kept if it has one; time-outs and retries
+    /// are those of the [`Limits`].
+    Config(Box<SdkConfig>),
+}
+
+/// How long calls to AWS may take, and how often they are made again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Until the connection is there.
+    pub connect: Duration,
+    /// Until the first byte of the answer.
+    pub read: Duration,
+    /// One attempt from end to end.
+    pub attempt: Duration,
+    /// All attempts and the pauses between them.
+    pub operation: Duration,
+    /// Attempts of one call, the first included.
+    pub max_attempts: u32,
+    /// The most that the first pause can be; the next ones double. The pause itself is random.
+    pub first_backoff: Duration,
+    /// The most that any pause can be.
+    pub longest_backoff: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            read: Duration::from_secs(20),
+            attempt: Duration::from_secs(30),
+            operation: Duration::from_mins(2),
+            max_attempts: 10,
+            first_backoff: Duration::from_secs(1),
+            longest_backoff: Duration::from_secs(20),
+        }
+    }
 }
 
 /// A connection to one account.
@@ -107,18 +161,7 @@ pub(super) struct FetchedReport {
 impl Api {
     /// Sets the SDK up with the default credential and region chains. No call is made yet.
     pub(super) async fn connect(settings: &Settings, counts: Arc<RequestCounts>) -> Self {
-        let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(http_client(settings.ca_bundle.clone()))
-            .timeout_config(timeouts())
-            .retry_config(retries());
-        let mut region = DefaultRegionChain::builder();
-        if let Some(profile) = &settings.profile {
-            loader = loader.profile_name(profile);
-            region = region.profile_name(profile);
-        }
-        let region =
-            RegionProviderChain::first_try(region.build()).or_else(Region::new(DEFAULT_REGION));
-        let config = loader.region(region).load().await;
+        let config = configure(settings).await;
         let partition = retry_partition();
         let iam = aws_sdk_iam::config::Builder::from(&config)
             .retry_partition(partition.clone())
@@ -369,6 +412,44 @@ fn utc(time: &aws_smithy_types::DateTime) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp(time.secs(), time.subsec_nanos())
 }
 
+/// The SDK's configuration: its origin's, with the project's own client, time-outs and retries.
+async fn configure(settings: &Settings) -> SdkConfig {
+    let (timeouts, retries) = (settings.limits.timeouts(), settings.limits.retries());
+    match &settings.origin {
+        Origin::DefaultChain { profile } => {
+            let mut loader = aws_config::defaults(BehaviorVersion::latest())
+                .http_client(http_client(settings.ca_bundle.clone()))
+                .timeout_config(timeouts)
+                .retry_config(retries);
+            let mut region = DefaultRegionChain::builder();
+            if let Some(profile) = profile {
+                loader = loader.profile_name(profile);
+                region = region.profile_name(profile);
+            }
+            let region =
+                RegionProviderChain::first_try(region.build()).or_else(Region::new(DEFAULT_REGION));
+            loader.region(region).load().await
+        }
+        Origin::Config(config) => {
+            let client = config
+                .http_client()
+                .unwrap_or_else(|| http_client(settings.ca_bundle.clone()));
+            let region = config
+                .region()
+                .cloned()
+                .unwrap_or(Region::new(DEFAULT_REGION));
+            SdkConfig::clone(config)
+                .into_builder()
+                .behavior_version(BehaviorVersion::latest())
+                .http_client(client)
+                .region(region)
+                .timeout_config(timeouts)
+                .retry_config(retries)
+                .build()
+        }
+    }
+}
+
 /// The SDK's own client reads neither `AWS_CA_BUNDLE` nor the proxy variables, so it is built here.
 fn http_client(ca_bundle: Option<Vec<u8>>) -> SharedHttpClient {
     Builder::new().build_with_connector_fn(move |settings, components| {
@@ -394,20 +475,23 @@ fn http_client(ca_bundle: Option<Vec<u8>>) -> SharedHttpClient {
     })
 }
 
-fn timeouts() -> TimeoutConfig {
-    TimeoutConfig::builder()
-        .connect_timeout(Duration::from_secs(5))
-        .read_timeout(Duration::from_secs(20))
-        .operation_attempt_timeout(Duration::from_secs(30))
-        .operation_timeout(Duration::from_mins(2))
-        .build()
-}
+impl Limits {
+    fn timeouts(&self) -> TimeoutConfig {
+        TimeoutConfig::builder()
+            .connect_timeout(self.connect)
+            .read_timeout(self.read)
+            .operation_attempt_timeout(self.attempt)
+            .operation_timeout(self.operation)
+            .build()
+    }
 
-/// Adaptive: when IAM throttles, every call of the account slows down instead of failing.
-fn retries() -> RetryConfig {
-    RetryConfig::adaptive()
-        .with_max_attempts(10)
-        .with_max_backoff(Duration::from_secs(20))
+    /// Adaptive: when IAM throttles, every call of the account slows down instead of failing.
+    fn retries(&self) -> RetryConfig {
+        RetryConfig::adaptive()
+            .with_max_attempts(self.max_attempts)
+            .with_initial_backoff(self.first_backoff)
+            .with_max_backoff(self.longest_backoff)
+    }
 }
 
 /// Retries are paid for from a bucket, so that an outage ends a refresh soon; being throttled costs

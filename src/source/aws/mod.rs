@@ -9,6 +9,7 @@ mod list;
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use clap::builder::NonEmptyStringValueParser;
 use futures_util::FutureExt;
 use tokio::time::Instant;
 
@@ -17,7 +18,10 @@ use self::{
     client::Api,
     failure::CallError,
 };
-pub use self::{client::Settings, credential_report::Patience};
+pub use self::{
+    client::{Limits, Origin, Settings},
+    credential_report::Patience,
+};
 use super::{Outcome, SourceError, UsageError, report};
 use crate::{
     counts::{Operation, RequestCounts},
@@ -51,13 +55,14 @@ pub struct Args {
     #[arg(
         long = "aws.profile",
         env = "IAM_KEY_EXPORTER_AWS_PROFILE",
-        value_name = "NAME"
+        value_name = "NAME",
+        value_parser = NonEmptyStringValueParser::new()
     )]
     pub profile: Option<String>,
 
     /// Calls to AWS under way at once
     #[arg(long = "aws.max-concurrency", env = "IAM_KEY_EXPORTER_AWS_MAX_CONCURRENCY", value_name = "N",
-        default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
+        default_value_t = 16, value_parser = crate::cli::whole_number(1..=256_u16), allow_negative_numbers = true)]
     pub max_concurrency: u16,
 }
 
@@ -87,7 +92,6 @@ impl Strategy {
 pub struct Aws {
     settings: Settings,
     strategy: Strategy,
-    patience: Patience,
     counts: Arc<RequestCounts>,
     /// The SDK's clients; made anew after the credentials failed, since a profile's session token
     /// is read only once.
@@ -102,7 +106,9 @@ pub struct Aws {
 }
 
 impl Aws {
-    /// An account that wasn't read yet.
+    /// An account that wasn't read yet, with the default credentials or those of a profile.
+    ///
+    /// Fails if `AWS_CA_BUNDLE` names no bundle that can be used.
     pub fn new(
         args: Args,
         policy: Arc<Policy>,
@@ -115,24 +121,42 @@ impl Aws {
             max_concurrency,
         } = args;
         let settings = Settings {
-            profile,
+            origin: Origin::DefaultChain { profile },
             max_concurrency: max_concurrency.into(),
             ca_bundle: client::ca_bundle(std::env::var_os("AWS_CA_BUNDLE"))?,
+            limits: Limits::default(),
+            patience: Patience::default(),
         };
+        Ok(Self::with_settings(
+            settings,
+            strategy,
+            policy,
+            refresh_interval,
+            counts,
+        ))
+    }
+
+    /// The same, with the SDK set up in another way than by arguments and environment.
+    pub fn with_settings(
+        settings: Settings,
+        strategy: Strategy,
+        policy: Arc<Policy>,
+        refresh_interval: Duration,
+        counts: Arc<RequestCounts>,
+    ) -> Self {
         let interval = TimeDelta::from_std(refresh_interval).unwrap_or(TimeDelta::MAX / 4);
         let watch = Watch::new(policy, interval);
-        Ok(Self {
+        Self {
             memory: Memory::new(watch.clone()),
             watch,
             lists_instead: false,
             settings,
             strategy,
-            patience: Patience::default(),
             counts,
             api: None,
             owner: None,
             alias: None,
-        })
+        }
     }
 
     /// Reads the account once.
@@ -185,7 +209,7 @@ impl Aws {
                 Ok(from_report(account, &report, now))
             }
             Strategy::Auto => match self.report(api, deadline).await {
-                Ok(dated) if now - dated.generated <= OLDEST_REPORT => {
+                Ok(dated) if now - dated.generated < OLDEST_REPORT => {
                     if std::mem::take(&mut self.lists_instead) {
                         tracing::info!("the credential report can be used again");
                     }
@@ -215,7 +239,7 @@ impl Aws {
 
     /// The newest credential report, parsed.
     async fn report(&self, api: &Api, deadline: Instant) -> Result<Dated, CallError> {
-        let fetched = credential_report::fetch(api, self.patience, deadline).await?;
+        let fetched = credential_report::fetch(api, self.settings.patience, deadline).await?;
         let report = report::parse(&fetched.csv).map_err(|error| {
             CallError::malformed(Operation::GetCredentialReport, error.to_string())
         })?;

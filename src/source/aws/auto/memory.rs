@@ -269,11 +269,12 @@ fn sorted<T: Ord>(items: impl Iterator<Item = T>) -> Vec<T> {
     items
 }
 
-/// Whether the row shows the keys of the listing, all of them: a third one is in no report.
+/// Whether the row shows the keys of the listing, all of them: a third one is in no report. A row
+/// that can't be read shows nothing: it may stay the same whatever becomes of the keys.
 fn agrees(row: &Row, keys: &[AccessKey]) -> bool {
     let shown = sorted(row.keys().map(|slot| (slot.last_rotated, slot.active)));
     let listed = sorted(keys.iter().map(|key| (key.created, key.is_active())));
-    shown == listed
+    row.is_read && shown == listed
 }
 
 /// Whether the row gives other dates than the listing to the same keys. They are the same if there
