@@ -15,6 +15,7 @@
 pub mod cli;
 pub mod clock;
 pub mod counts;
+pub mod dashboards;
 pub mod inventory;
 pub mod key;
 pub mod logging;
@@ -23,6 +24,7 @@ pub mod policy;
 pub mod reason;
 pub mod refresh;
 pub mod rotation;
+pub mod rules;
 pub mod serve;
 pub mod snapshot;
 pub mod source;
