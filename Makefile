@@ -45,6 +45,7 @@ lint-deps: $(CARGO_DENY)
 
 lint-deploy: test-setup
 	$(TOOLS)/bin/promtool check config deploy/prometheus/prometheus.yml
+	$(TOOLS)/bin/amtool check-config deploy/alertmanager/alertmanager.yml
 	for policy in deploy/aws/*.json; do \
 	  python3 -m json.tool "$$policy" >/dev/null || { echo "$$policy is not JSON" >&2; exit 1; }; \
 	done

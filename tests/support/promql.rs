@@ -26,8 +26,8 @@ use prometheus_client::registry::Registry;
 use promql_parser::{
     label::{MatchOp, Matcher},
     parser::{
-        AggregateExpr, BinaryExpr, Call, Expr, LabelModifier, MatrixSelector,
-        VectorMatchCardinality, VectorSelector, parse,
+        AggregateExpr, BinaryExpr, Call, Expr, LabelModifier, VectorMatchCardinality,
+        VectorSelector, parse,
         token::{T_BOTTOMK, T_COUNT_VALUES, T_LAND, T_LOR, T_LUNLESS, T_TOPK},
     },
 };
@@ -228,10 +228,10 @@ impl Known {
             // Nothing can be said of what is absent but what it was asked by.
             "absent" | "absent_over_time" => {
                 let asked = call.args.args.first().map(|argument| &**argument);
-                let (Some(Expr::VectorSelector(selector))
-                | Some(Expr::MatrixSelector(MatrixSelector { vs: selector, .. }))) = asked
-                else {
-                    return Ok(Shape::Vector(Labels::new()));
+                let selector = match asked {
+                    Some(Expr::VectorSelector(selector)) => selector,
+                    Some(Expr::MatrixSelector(matrix)) => &matrix.vs,
+                    _ => return Ok(Shape::Vector(Labels::new())),
                 };
                 let matchers = selector.matchers.matchers.iter();
                 labels = matchers
