@@ -1,11 +1,12 @@
 //! The daemon: everything wired together, and the only place that spawns what lives long.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
     task::{JoinError, JoinSet},
+    time::Instant,
 };
 
 use crate::{
@@ -104,7 +105,7 @@ pub async fn serve(cli: Cli) -> Result<(), ServeError> {
     drop(stop);
     tokio::select! {
         () = join_all(&mut tasks) => tracing::info!("stopped"),
-        signal = signals.next() => return Err(ServeError::Aborted(signal)),
+        signal = signals.second() => return Err(ServeError::Aborted(signal)),
     }
     Ok(())
 }
@@ -141,6 +142,10 @@ fn died(ended: Result<&'static str, JoinError>) -> ServeError {
     }
 }
 
+/// How long after a signal another one means the same. `timeout` of coreutils, for one, signals the
+/// process and then its whole group; nobody changes their mind that fast.
+const ECHO: Duration = Duration::from_millis(200);
+
 /// The signals that end the process.
 struct Signals {
     terminate: Signal,
@@ -153,6 +158,17 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
         })
+    }
+
+    /// The next one that is meant as a second: an echo of the one just received is not.
+    async fn second(&mut self) -> StopSignal {
+        let first = Instant::now();
+        loop {
+            let signal = self.next().await;
+            if first.elapsed() >= ECHO {
+                return signal;
+            }
+        }
     }
 
     /// The next one.

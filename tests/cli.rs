@@ -498,3 +498,41 @@ fn the_documentation_lists_every_flag_and_no_other() {
         }
     }
 }
+
+#[test]
+fn the_documentation_speaks_of_no_flag_that_is_not_there() {
+    let pages = [
+        ("README.md", include_str!("../README.md")),
+        ("CHANGELOG.md", include_str!("../CHANGELOG.md")),
+        (
+            "docs/architecture.md",
+            include_str!("../docs/architecture.md"),
+        ),
+        (
+            "docs/configuration.md",
+            include_str!("../docs/configuration.md"),
+        ),
+        ("docs/metrics.md", include_str!("../docs/metrics.md")),
+    ];
+    let command = cli();
+    let known: Vec<_> = flags(&command).filter_map(Arg::get_long).collect();
+    let variables: Vec<_> = known.iter().map(|flag| twin(flag)).collect();
+    for (name, page) in pages {
+        let words = page.split(|c: char| !(c.is_ascii_alphanumeric() || "-._".contains(c)));
+        for word in words {
+            // Flags with a dot are this program's; others may be Cargo's or curl's.
+            let flag = word
+                .strip_prefix("--")
+                .map(|flag| flag.trim_end_matches('.'));
+            if let Some(flag) = flag.filter(|flag| flag.contains('.')) {
+                assert!(known.contains(&flag), "{name} speaks of --{flag}");
+            }
+            if word.starts_with("IAM_KEY_EXPORTER_") && word != "IAM_KEY_EXPORTER_" {
+                assert!(
+                    variables.iter().any(|known| known == word),
+                    "{name}: {word}"
+                );
+            }
+        }
+    }
+}

@@ -175,7 +175,7 @@ fn a_second_signal_aborts_even_while_a_client_is_stuck() {
         let _stuck = scrape_in_flight(exporter.addresses[0]);
         exporter.signal(Signal::TERM);
         exporter.wait_for_line("stopping");
-        exporter.signal(signal);
+        exporter.insist(signal);
         assert_eq!(exporter.wait().code(), Some(code));
         let log = exporter.log.join("\n");
         assert!(log.contains("aborted by a second signal"), "{log}");
@@ -184,6 +184,67 @@ fn a_second_signal_aborts_even_while_a_client_is_stuck() {
             "the drain time was not waited for: {log}"
         );
     }
+}
+
+#[test]
+fn a_signal_that_comes_twice_at_once_is_one() {
+    let report = long_report();
+    let mut exporter = with_report(&report);
+    let mut scrape = scrape_in_flight(exporter.addresses[0]);
+    // Two of a kind would be merged by the kernel.
+    exporter.signal(Signal::TERM);
+    exporter.signal(Signal::INT);
+    assert_eq!(read_answer(&mut scrape).status, 200);
+    assert_eq!(exporter.wait().code(), Some(0), "{:#?}", exporter.log);
+}
+
+#[test]
+fn the_profile_asked_for_goes_before_credentials_of_the_environment() {
+    let aws = FakeAws::start_on_thread();
+    add_users(&aws, &["alice"]);
+    let mut config = NamedTempFile::new().unwrap();
+    writeln!(
+        config,
+        "[profile audit]\naws_access_key_id = AKIAAUDIT\naws_secret_access_key = secret"
+    )
+    .unwrap();
+    let with_profile = |profile: &str| {
+        Exporter::start(
+            against(&aws)
+                .env("AWS_CONFIG_FILE", config.path())
+                .arg(format!("--aws.profile={profile}")),
+        )
+    };
+
+    let mut misspelt = with_profile("adit");
+    let warning = fields(&misspelt.wait_for_line("level=warn"));
+    assert_eq!(warning["reason"], "credentials");
+    assert!(
+        warning["message"].contains("profile `adit` was not defined"),
+        "{warning:?}"
+    );
+    assert_eq!(aws.calls().total(), 0, "nobody else's credentials are used");
+    misspelt.stop();
+
+    let mut audit = with_profile("audit");
+    audit.wait_for_line("account read completely");
+    audit.stop();
+}
+
+#[test]
+fn a_refresh_under_way_does_not_hold_up_the_end() {
+    let aws = FakeAws::start_on_thread();
+    aws.inject(Fault::everywhere(Action::Hang));
+    let mut exporter = Exporter::start(&mut against(&aws));
+    let start = Instant::now();
+    while aws.calls().total() == 0 {
+        assert!(start.elapsed() < PATIENCE, "AWS isn't asked");
+        std::thread::yield_now();
+    }
+    exporter.signal(Signal::TERM);
+    let start = Instant::now();
+    assert_eq!(exporter.wait().code(), Some(0));
+    assert!(start.elapsed() < PROMISED, "{:?}", start.elapsed());
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! texts come out unescaped in either format. [`render`] puts both right on the fly and leaves sample
 //! lines alone.
 
+mod blocks;
 mod exposer;
 mod writer;
 
@@ -14,6 +15,7 @@ use bytes::Bytes;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::registry::Registry;
 
+use blocks::Blocks;
 pub use exposer::{Exposer, RenderError};
 use writer::Writer;
 
@@ -87,7 +89,17 @@ pub fn render<'a>(
     format: Format,
     encoding: Encoding,
 ) -> Result<Exposition, fmt::Error> {
-    let mut writer = Writer::new(format, encoding);
+    render_into(&Blocks::default(), registries, format, encoding)
+}
+
+/// [`render`] with memory that was used before.
+fn render_into<'a>(
+    blocks: &Blocks,
+    registries: impl IntoIterator<Item = &'a Registry>,
+    format: Format,
+    encoding: Encoding,
+) -> Result<Exposition, fmt::Error> {
+    let mut writer = Writer::new(format, encoding, blocks);
     for registry in registries {
         encode_registry(&mut writer, registry)?;
     }

@@ -147,6 +147,20 @@ impl Exporter {
         kill_process(Pid::from_child(&self.child), signal).expect("the process is there");
     }
 
+    /// Sends it a signal again and again until it ends.
+    pub(crate) fn insist(&mut self, signal: Signal) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.is_running() {
+            assert!(
+                Instant::now() < deadline,
+                "it does not end: {:#?}",
+                self.log
+            );
+            self.signal(signal);
+            thread::sleep(POLL);
+        }
+    }
+
     /// Whether it still runs.
     pub(crate) fn is_running(&mut self) -> bool {
         self.child

@@ -2,3 +2,4 @@
 
 pub mod aws_source;
 pub mod fake_aws;
+pub mod tls_front;

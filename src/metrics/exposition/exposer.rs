@@ -9,7 +9,8 @@ use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{Encoding, Exposition, Format, render};
+use super::blocks::Blocks;
+use super::{Encoding, Exposition, Format, render_into};
 
 /// How long after its start a render may still be handed to newcomers, if somebody is receiving it yet.
 const SHARED_FOR: Duration = Duration::from_secs(1);
@@ -29,7 +30,8 @@ pub enum RenderError {
 ///
 /// A body takes some 10 MB for 10 000 keys, so whoever asks for the format and encoding that is being
 /// rendered waits for that render, and a body that is still being sent to somebody is shared for a second.
-/// Nothing is kept for its own sake: once the last reader is done, the body is gone.
+/// No body is kept for its own sake: once the last reader is done, it is gone, and its memory is there for
+/// the next.
 #[derive(Clone)]
 pub struct Exposer(Arc<Shared>);
 
@@ -41,6 +43,7 @@ struct Shared {
     source: Box<Source>,
     // A std mutex: it is held for a few instructions and never across an await.
     latest: Mutex<HashMap<(Format, Encoding), Latest>>,
+    blocks: Blocks,
 }
 
 /// The latest render of one format and encoding.
@@ -59,6 +62,7 @@ impl Exposer {
         Self(Arc::new(Shared {
             source: Box::new(source),
             latest: Mutex::default(),
+            blocks: Blocks::default(),
         }))
     }
 
@@ -111,7 +115,8 @@ impl Shared {
     fn render(&self, format: Format, encoding: Encoding, landing: &watch::Sender<Option<Outcome>>) {
         let began = Instant::now();
         let registries = (self.source)();
-        let outcome = render(registries.iter().map(AsRef::as_ref), format, encoding)
+        let registries = registries.iter().map(AsRef::as_ref);
+        let outcome = render_into(&self.blocks, registries, format, encoding)
             .map(Arc::new)
             .map_err(|fmt::Error| RenderError::Collector);
         let body = outcome

@@ -8,11 +8,8 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
+use super::blocks::{BLOCK, Blocks};
 use super::{Encoding, Exposition, Format};
-
-/// Large enough that neither the chunk list nor the writes to a socket show in a profile, small enough
-/// that the last, part-filled chunk wastes little.
-const CHUNK: usize = 128 * 1024;
 
 /// Writes one exposition.
 ///
@@ -43,13 +40,13 @@ struct Help {
 }
 
 impl Writer {
-    pub(super) fn new(format: Format, encoding: Encoding) -> Self {
+    pub(super) fn new(format: Format, encoding: Encoding, blocks: &Blocks) -> Self {
         Self {
             format,
             line: Line::Start,
             meta: String::new(),
             held_help: None,
-            body: Body::new(encoding),
+            body: Body::new(encoding, blocks),
         }
     }
 
@@ -183,6 +180,7 @@ fn escape_help(text: &str, format: Format) -> String {
 /// Collects bytes into a block and hands on each full block.
 struct Body {
     block: Vec<u8>,
+    blocks: Blocks,
     target: Target,
 }
 
@@ -192,15 +190,16 @@ enum Target {
 }
 
 impl Body {
-    fn new(encoding: Encoding) -> Self {
+    fn new(encoding: Encoding, blocks: &Blocks) -> Self {
         Self {
-            block: Vec::with_capacity(CHUNK),
+            block: blocks.take(),
+            blocks: blocks.clone(),
             target: match encoding {
                 Encoding::Identity => Target::Identity(Vec::new()),
-                Encoding::Gzip => Target::Gzip(Box::new(GzEncoder::new(
-                    Chunks::default(),
-                    Compression::fast(),
-                ))),
+                Encoding::Gzip => {
+                    let chunks = Chunks::new(blocks);
+                    Target::Gzip(Box::new(GzEncoder::new(chunks, Compression::fast())))
+                }
             },
         }
     }
@@ -220,8 +219,8 @@ impl Body {
         }
         match &mut self.target {
             Target::Identity(chunks) => {
-                let full = std::mem::replace(&mut self.block, Vec::with_capacity(CHUNK));
-                chunks.push(full.into());
+                let full = std::mem::replace(&mut self.block, self.blocks.take());
+                chunks.push(self.blocks.seal(full));
             }
             Target::Gzip(encoder) => {
                 encoder
@@ -233,34 +232,36 @@ impl Body {
     }
 
     fn finish(mut self) -> io::Result<Exposition> {
-        match self.target {
-            Target::Identity(mut chunks) => {
-                if !self.block.is_empty() {
-                    self.block.shrink_to_fit();
-                    chunks.push(self.block.into());
-                }
-                Ok(Exposition::new(chunks))
-            }
-            Target::Gzip(mut encoder) => {
-                encoder.write_all(&self.block)?;
-                Ok(Exposition::new(encoder.finish()?.seal()))
-            }
-        }
+        self.spill();
+        self.blocks.put_back(self.block);
+        let chunks = match self.target {
+            Target::Identity(chunks) => chunks,
+            Target::Gzip(encoder) => encoder.finish()?.seal(),
+        };
+        self.blocks.make_room(chunks.len());
+        Ok(Exposition::new(chunks))
     }
 }
 
 /// Where gzip's output goes.
-#[derive(Default)]
 struct Chunks {
     full: Vec<Bytes>,
     open: Vec<u8>,
+    blocks: Blocks,
 }
 
 impl Chunks {
+    fn new(blocks: &Blocks) -> Self {
+        Self {
+            full: Vec::new(),
+            open: blocks.take(),
+            blocks: blocks.clone(),
+        }
+    }
+
     fn seal(mut self) -> Vec<Bytes> {
         if !self.open.is_empty() {
-            self.open.shrink_to_fit();
-            self.full.push(self.open.into());
+            self.full.push(self.blocks.seal(self.open));
         }
         self.full
     }
@@ -268,14 +269,13 @@ impl Chunks {
 
 impl io::Write for Chunks {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.open.len() + bytes.len() > CHUNK && !self.open.is_empty() {
-            self.full.push(std::mem::take(&mut self.open).into());
+        if self.open.len() == BLOCK {
+            let full = std::mem::replace(&mut self.open, self.blocks.take());
+            self.full.push(self.blocks.seal(full));
         }
-        if self.open.capacity() == 0 {
-            self.open.reserve_exact(CHUNK.max(bytes.len()));
-        }
-        self.open.extend_from_slice(bytes);
-        Ok(bytes.len())
+        let fitting = bytes.len().min(BLOCK - self.open.len());
+        self.open.extend_from_slice(&bytes[..fitting]);
+        Ok(fitting)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -4,7 +4,8 @@ use std::{ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
 
 use aws_config::{
     BehaviorVersion, default_provider::region::DefaultRegionChain,
-    meta::region::RegionProviderChain,
+    meta::region::RegionProviderChain, profile::ProfileFileCredentialsProvider,
+    provider_config::ProviderConfig,
 };
 use aws_sdk_iam::types::ReportStateType;
 use aws_smithy_http_client::{
@@ -39,7 +40,7 @@ use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
     credential_report::Patience,
-    failure::{CallError, attempt_reason},
+    failure::{CallError, NotWhole, attempt_reason},
 };
 use crate::{
     counts::{Operation, RequestCounts},
@@ -49,6 +50,10 @@ use crate::{
 
 /// The most that IAM gives on one page.
 const PAGE: i32 = 1000;
+
+/// Attempts of the first call of a refresh at most. Nothing is lost yet if it fails, and a wrong
+/// endpoint or proxy is told within seconds.
+const IDENTITY_ATTEMPTS: u32 = 3;
 
 /// IAM is global; this region signs its requests in the default partition.
 const DEFAULT_REGION: &str = "us-east-1";
@@ -169,6 +174,7 @@ impl Api {
             .interceptor(CountAttempts(counts.clone()))
             .build();
         let sts = aws_sdk_sts::config::Builder::from(&config)
+            .retry_config(settings.limits.retries(IDENTITY_ATTEMPTS))
             .retry_partition(partition)
             .interceptor(RequireWholeDocuments)
             .interceptor(CountAttempts(counts))
@@ -414,20 +420,40 @@ fn utc(time: &aws_smithy_types::DateTime) -> Option<DateTime<Utc>> {
 
 /// The SDK's configuration: its origin's, with the project's own client, time-outs and retries.
 async fn configure(settings: &Settings) -> SdkConfig {
-    let (timeouts, retries) = (settings.limits.timeouts(), settings.limits.retries());
+    let (timeouts, retries) = (
+        settings.limits.timeouts(),
+        settings.limits.retries(u32::MAX),
+    );
     match &settings.origin {
         Origin::DefaultChain { profile } => {
+            let client = http_client(settings.ca_bundle.clone());
             let mut loader = aws_config::defaults(BehaviorVersion::latest())
-                .http_client(http_client(settings.ca_bundle.clone()))
+                .http_client(client.clone())
                 .timeout_config(timeouts)
                 .retry_config(retries);
             let mut region = DefaultRegionChain::builder();
             if let Some(profile) = profile {
-                loader = loader.profile_name(profile);
                 region = region.profile_name(profile);
             }
-            let region =
-                RegionProviderChain::first_try(region.build()).or_else(Region::new(DEFAULT_REGION));
+            let region = RegionProviderChain::first_try(region.build())
+                .or_else(Region::new(DEFAULT_REGION))
+                .region()
+                .await;
+            if let Some(profile) = profile {
+                // In the default chain credentials of the environment go before those of a profile,
+                // even of one that was asked for: the wrong account would be read in silence.
+                let provider = ProviderConfig::without_region()
+                    .with_behavior_version(Some(BehaviorVersion::latest()))
+                    .with_region(region.clone())
+                    .with_http_client(client);
+                let credentials = ProfileFileCredentialsProvider::builder()
+                    .profile_name(profile)
+                    .configure(&provider)
+                    .build();
+                loader = loader
+                    .profile_name(profile)
+                    .credentials_provider(credentials);
+            }
             loader.region(region).load().await
         }
         Origin::Config(config) => {
@@ -486,9 +512,9 @@ impl Limits {
     }
 
     /// Adaptive: when IAM throttles, every call of the account slows down instead of failing.
-    fn retries(&self) -> RetryConfig {
+    fn retries(&self, most: u32) -> RetryConfig {
         RetryConfig::adaptive()
-            .with_max_attempts(self.max_attempts)
+            .with_max_attempts(self.max_attempts.min(most))
             .with_initial_backoff(self.first_backoff)
             .with_max_backoff(self.longest_backoff)
     }
@@ -519,15 +545,16 @@ impl Intercept for RequireWholeDocuments {
         _components: &RuntimeComponents,
         _config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let response = context.response();
-        if !response.status().is_success() {
+        // An error, be it AWS's or that of a connection cut in the middle, speaks for itself.
+        if context.output_or_error().is_err() {
             return Ok(());
         }
+        let response = context.response();
         let body = response.body().bytes().unwrap_or_default();
         if is_whole(body) {
             Ok(())
         } else {
-            Err("the answer's XML is cut short or ill-formed".into())
+            Err(NotWhole.into())
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use aws_config::meta::ProviderChainError;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_iam::operation::{
     generate_credential_report::GenerateCredentialReportError,
@@ -58,7 +59,7 @@ impl CallError {
         };
         let message = match error {
             SdkError::ServiceError(service) => service_message(service.err().meta(), service.raw()),
-            _ => innermost(error),
+            _ => discreet(&innermost(error)),
         };
         Self {
             operation,
@@ -94,9 +95,14 @@ impl CallError {
     }
 }
 
+/// An answer of 200 whose XML isn't one whole document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the answer is not a whole XML document")]
+pub(super) struct NotWhole;
+
 impl From<CallError> for SourceError {
     fn from(error: CallError) -> Self {
-        let advice = advice(error.reason, error.operation);
+        let advice = advice(&error);
         Self {
             reason: error.reason,
             message: format!("{error}{advice}"),
@@ -105,8 +111,9 @@ impl From<CallError> for SourceError {
 }
 
 /// What a person can do about a failure.
-fn advice(reason: Reason, operation: Operation) -> String {
-    match reason {
+fn advice(error: &CallError) -> String {
+    let operation = error.operation;
+    match error.reason {
         Reason::AccessDenied => format!(
             "; allow {}:{} (see deploy/aws/iam-policy.json)",
             if operation == Operation::GetCallerIdentity {
@@ -116,6 +123,9 @@ fn advice(reason: Reason, operation: Operation) -> String {
             },
             operation.as_str()
         ),
+        Reason::Credentials if error.message.contains("SSO") => {
+            "; log in to the session (aws sso login)".into()
+        }
         Reason::Credentials => "; set AWS_PROFILE or --aws.profile, AWS_ACCESS_KEY_ID and \
             AWS_SECRET_ACCESS_KEY, or run where a role is attached; outside the default partition \
             set AWS_REGION too"
@@ -235,11 +245,7 @@ fn chain_reason(error: &(dyn Error + 'static)) -> Option<Reason> {
             return Some(Reason::Tls);
         }
         if let Some(io) = error.downcast_ref::<std::io::Error>() {
-            // An io::Error built from another error keeps it inside, not as its source.
-            if io
-                .get_ref()
-                .is_some_and(<dyn Error + Send + Sync>::is::<rustls::Error>)
-            {
+            if holds_tls_error(io) {
                 return Some(Reason::Tls);
             }
             found = Some(Reason::Network);
@@ -250,6 +256,17 @@ fn chain_reason(error: &(dyn Error + 'static)) -> Option<Reason> {
         next = error.source();
     }
     found
+}
+
+/// Whether the error was built from one of TLS, which it keeps inside and not as its source; the
+/// HTTP client nests such errors in each other.
+fn holds_tls_error(error: &std::io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| {
+        inner.is::<rustls::Error>()
+            || inner
+                .downcast_ref::<std::io::Error>()
+                .is_some_and(holds_tls_error)
+    })
 }
 
 /// Whether the connection ended before the whole answer came. hyper's own error type can't be
@@ -279,16 +296,47 @@ fn service_message(meta: &ErrorMetadata, response: &HttpResponse) -> String {
 
 /// The last two messages of a chain: the SDK's outer ones only say "dispatch failure".
 fn innermost(error: &(dyn Error + 'static)) -> String {
+    if let Some(text) = no_credentials(error) {
+        return text;
+    }
     let mut texts = Vec::new();
     let mut next = Some(error);
     while let Some(error) = next {
         let text = error.to_string();
+        if error.is::<NotWhole>() {
+            return text;
+        }
         if texts.last() != Some(&text) {
             texts.push(text);
         }
         next = error.source();
     }
     texts.split_off(texts.len().saturating_sub(2)).join(": ")
+}
+
+/// Where the SDK looked for credentials in vain, and what it met there; its own account of that takes
+/// a line for each place.
+fn no_credentials(error: &(dyn Error + 'static)) -> Option<String> {
+    let chain = std::iter::successors(Some(error), |error| (*error).source())
+        .find_map(|error| error.downcast_ref::<ProviderChainError<CredentialsError>>())?;
+    let places: Vec<String> = chain
+        .attempts()
+        .iter()
+        .map(|attempt| match attempt.error().source() {
+            Some(why) => format!("{}: {}", attempt.name(), discreet(&why.to_string())),
+            None => format!("{}: nothing", attempt.name()),
+        })
+        .collect();
+    Some(format!("no credentials found ({})", places.join("; ")))
+}
+
+/// The SDK's text without what may be secret: a credential process that traces its own commands
+/// writes the credentials to its standard error.
+fn discreet(text: &str) -> String {
+    match text.split_once(" Stderr: ") {
+        Some((before, _)) => format!("{before} Run it by hand to see why"),
+        None => text.to_owned(),
+    }
 }
 
 /// The text on one line and not longer than a log line should be.

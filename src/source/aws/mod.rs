@@ -183,8 +183,21 @@ impl Aws {
         }
         Outcome {
             account: self.owner.as_ref().map(|owner| owner.account),
-            result: result.map_err(SourceError::from),
+            result: result.map_err(|error| self.named(error.into())),
             duration: start.elapsed(),
+        }
+    }
+
+    /// The error, with the profile if the credentials are to blame and one was chosen.
+    fn named(&self, error: SourceError) -> SourceError {
+        match &self.settings.origin {
+            Origin::DefaultChain {
+                profile: Some(profile),
+            } if error.reason == Reason::Credentials => SourceError {
+                message: format!("--aws.profile={profile}: {}", error.message),
+                ..error
+            },
+            _ => error,
         }
     }
 

@@ -1,0 +1,92 @@
+//! The exporter as it is, over made-up keys.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use iam_key_exporter::{
+    clock::Clock,
+    counts::{RefreshCounts, RequestCounts},
+    metrics::{self, exposition::Exposer},
+    web::{
+        self,
+        routes::{Readiness, Routes},
+        server::{self, Limits},
+    },
+};
+use tokio::sync::watch;
+
+use super::{
+    client::Kind,
+    measure::{child::Process, median},
+    population, until_stdin_ends,
+};
+
+/// The role of a process that serves so many keys.
+#[tokio::main]
+pub(crate) async fn serve(keys: usize) -> anyhow::Result<()> {
+    let routes = Routes::new(
+        "/metrics".parse().expect("the path is a telemetry path"),
+        exposer(keys),
+        Arc::new(|| Readiness::Ready),
+    );
+    let listen = "127.0.0.1:0".parse().expect("the address is an address");
+    let bound = server::bind(&[listen], Limits::default()).await?;
+    println!("{}", bound.addresses()[0].port());
+    let ended = tokio::task::spawn_blocking(until_stdin_ends);
+    web::serve(bound, routes, async { drop(ended.await) }).await;
+    Ok(())
+}
+
+/// What rendering takes by itself.
+pub(crate) struct Render {
+    pub(crate) time: Duration,
+    pub(crate) bytes: u64,
+}
+
+/// The role of a process that renders so many keys in each kind, without a server.
+#[tokio::main(flavor = "current_thread")]
+pub(crate) async fn time_renders(keys: usize) -> anyhow::Result<()> {
+    let exposer = exposer(keys);
+    for kind in Kind::ALL {
+        let began = Instant::now();
+        let mut times = Vec::new();
+        let mut bytes = 0;
+        while times.len() < 5 || (times.len() < 101 && began.elapsed() < Duration::from_secs(1)) {
+            let start = Instant::now();
+            let exposition = exposer.scrape(kind.format, kind.encoding).await?;
+            times.push(start.elapsed());
+            bytes = exposition.len();
+        }
+        println!("{} {bytes}", median(times).as_nanos());
+    }
+    until_stdin_ends();
+    Ok(())
+}
+
+fn exposer(keys: usize) -> Exposer {
+    // A snapshot whose sender is gone stays as it is.
+    let (_, snapshot) = watch::channel(Arc::new(population::snapshot(keys)));
+    metrics::exposer(
+        snapshot,
+        Clock::Fixed(population::now()),
+        Arc::new(RequestCounts::default()),
+        Arc::new(RefreshCounts::default()),
+    )
+}
+
+/// What rendering so many keys takes, for each of [`Kind::ALL`].
+pub(crate) fn renders(keys: usize) -> anyhow::Result<Vec<Render>> {
+    let mut process = Process::role(["render", &keys.to_string()], &[])?;
+    let mut render = || {
+        let line = process.line()?;
+        let (nanoseconds, bytes) = line.split_once(' ').context("two numbers are missing")?;
+        Ok(Render {
+            time: Duration::from_nanos(nanoseconds.parse()?),
+            bytes: bytes.parse()?,
+        })
+    };
+    Kind::ALL.iter().map(|_| render()).collect()
+}
