@@ -5,11 +5,6 @@
 #[path = "support/dashboards.rs"]
 #[allow(dead_code, reason = "shared with the hermetic tests")]
 mod dashboards;
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "shared with the tests against moto"
-)]
 mod support_real;
 
 use std::{
