@@ -5,14 +5,21 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Where the dashboards are written.
-#[derive(Debug, Clone, clap::Args)]
-#[group(skip)]
-pub struct Args {
-    /// Directory that Grafana's provisioning reads; made if it isn't there
-    #[arg(value_name = "DIR")]
-    pub directory: PathBuf,
-}
+/// The dashboards of `grafana/dashboards`, each with its file's name.
+pub const DASHBOARDS: [(&str, &str); 3] = [
+    (
+        "exporter.json",
+        include_str!("../grafana/dashboards/exporter.json"),
+    ),
+    (
+        "overview.json",
+        include_str!("../grafana/dashboards/overview.json"),
+    ),
+    (
+        "worklist.json",
+        include_str!("../grafana/dashboards/worklist.json"),
+    ),
+];
 
 /// A file that could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -25,9 +32,6 @@ pub struct WriteError {
 /// Writes `dashboards`, pairs of a file's name and its JSON, into `directory`, which is made if it isn't there, and
 /// returns their paths. A file of the same name is replaced, so that the command can be run again after an update; no
 /// other file is touched.
-///
-/// # Errors
-/// The first file, or the directory, that could not be written; files before it have been.
 pub fn write(directory: &Path, dashboards: &[(&str, &str)]) -> Result<Vec<PathBuf>, WriteError> {
     let failed = |path: &Path| {
         let path = path.to_owned();
@@ -68,6 +72,36 @@ mod tests {
         assert_eq!(read("a.json"), "{}");
         assert_eq!(read("b.json"), "[]");
         assert_eq!(read("mine.json"), "mine");
+    }
+
+    #[test]
+    fn the_binary_carries_every_dashboard_of_the_repository() {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("grafana/dashboards");
+        let mut files: Vec<_> = fs::read_dir(directory)
+            .unwrap()
+            .map(|file| file.unwrap().path())
+            .collect();
+        files.sort();
+        let there: Vec<_> = files
+            .iter()
+            .map(|path| {
+                let name = path.file_name().unwrap().to_str().unwrap();
+                (name, fs::read_to_string(path).unwrap())
+            })
+            .collect();
+        let carried = DASHBOARDS.map(|(name, json)| (name, json.to_owned()));
+        assert_eq!(there, carried);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_replaced_is_named() {
+        let parent = tempfile::tempdir().unwrap();
+        fs::create_dir(parent.path().join("b.json")).unwrap();
+        let error = write(parent.path(), &TWO).unwrap_err();
+        assert!(
+            error.to_string().contains("b.json could not be written"),
+            "{error}"
+        );
     }
 
     #[test]

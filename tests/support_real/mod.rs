@@ -1,6 +1,12 @@
 //! What the tests against real parts stand on: moto as AWS, Prometheus and promtool as themselves, and the exporter's
 //! binary between them.
 
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each of the tests that share this needs a part of it"
+)]
+
 mod account;
 mod exporter;
 mod exposition;
