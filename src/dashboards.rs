@@ -5,6 +5,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// Where the dashboards go.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+pub struct Args {
+    /// Directory to write to; made if it is not there
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+}
+
 /// The dashboards of `grafana/dashboards`, each with its file's name.
 pub const DASHBOARDS: [(&str, &str); 3] = [
     (

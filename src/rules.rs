@@ -29,7 +29,7 @@ spec:
 #[derive(Debug, Clone, Copy, clap::Args)]
 #[group(skip)]
 pub struct Args {
-    /// What will read the rules: prometheus (a file for rule_files) or operator (a PrometheusRule for
+    /// What will read the rules: prometheus (a rules file) or operator (a manifest for the operator on
     /// Kubernetes)
     #[arg(long, env = "IAM_KEY_EXPORTER_RULES_FORMAT", value_name = "FORMAT", default_value = "prometheus",
         value_parser = one_of(&Format::ALL))]
