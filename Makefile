@@ -1,7 +1,7 @@
 # make run     the exporter with made-up data, at http://localhost:10114 (ARGS='…' for other arguments)
 # make test    every test, those against moto and Prometheus too; fetches these first, into target/
 # make lint    formatting, lints, documentation, dependencies, and what is shipped in deploy/
-# make bench   the benchmarks
+# make bench   what refreshes and scrapes cost, beside Python's client, as tables
 # make fmt     formats the source
 
 SHELL := /bin/bash
@@ -45,6 +45,7 @@ lint-deps: $(CARGO_DENY)
 
 lint-deploy: test-setup
 	$(TOOLS)/bin/promtool check config deploy/prometheus/prometheus.yml
+	$(TOOLS)/bin/amtool check-config deploy/alertmanager/alertmanager.yml
 	for policy in deploy/aws/*.json; do \
 	  python3 -m json.tool "$$policy" >/dev/null || { echo "$$policy is not JSON" >&2; exit 1; }; \
 	done
@@ -56,8 +57,9 @@ lint-scripts:
 	  echo "shellcheck is not installed: the scripts were not checked" >&2; \
 	fi
 
-bench:
-	cargo bench --locked
+bench: export IAM_KEY_EXPORTER_TEST_VENV := $(VENV)
+bench: test-setup
+	cargo bench --locked --bench refresh --bench scrape
 
 fmt:
 	cargo fmt

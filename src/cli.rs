@@ -3,98 +3,23 @@
 //! The flags of a part live beside that part; here they are put together. Every flag has an
 //! environment twin `IAM_KEY_EXPORTER_…`.
 
-use std::{
-    env,
-    ffi::{OsStr, OsString},
-    fmt::Display,
-    ops::RangeInclusive,
-    process,
-    str::FromStr,
+mod environment;
+mod exit;
+mod shared;
+mod values;
+
+use std::{env, ffi::OsString};
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
+
+use self::environment::{is_from_environment, name_variable};
+pub use self::{
+    environment::unknown_variables,
+    exit::{Exit, StopSignal},
+    shared::{MetricsArgs, PolicyArgs},
+    values::{one_of, whole_number},
 };
-
-use chrono::TimeDelta;
-use clap::{
-    Arg, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand,
-    builder::{PossibleValuesParser, TypedValueParser},
-    error::{ContextKind, ContextValue, ErrorKind},
-    parser::ValueSource,
-};
-
-use crate::{
-    check, logging,
-    policy::{Boundary, Policy},
-    serve,
-    snapshot::KeyIdDisplay,
-    source,
-};
-
-/// How the process ends, the same for every command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
-    /// 0: all went well.
-    Fine,
-    /// 1: `check` found keys that are overdue.
-    Alarms,
-    /// 2: something could not be read or judged; it wins over 1, for there may be more alarms.
-    Incomplete,
-    /// 64: the command line, the environment or the configuration can't be used (`EX_USAGE`).
-    Usage,
-    /// 70: a fault of the program itself (`EX_SOFTWARE`).
-    Internal,
-    /// 128 and the signal's number, as a shell reports it: a second signal cut the shutdown short.
-    Aborted(StopSignal),
-}
-
-/// The signals that stop the process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StopSignal {
-    /// SIGINT, 2.
-    Interrupt,
-    /// SIGTERM, 15.
-    Terminate,
-}
-
-impl StopSignal {
-    /// The signal's name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Interrupt => "SIGINT",
-            Self::Terminate => "SIGTERM",
-        }
-    }
-}
-
-impl Exit {
-    /// The exit status.
-    pub const fn code(self) -> u8 {
-        match self {
-            Self::Fine => 0,
-            Self::Alarms => 1,
-            Self::Incomplete => 2,
-            Self::Usage => 64,
-            Self::Internal => 70,
-            Self::Aborted(StopSignal::Interrupt) => 130,
-            Self::Aborted(StopSignal::Terminate) => 143,
-        }
-    }
-}
-
-impl From<&clap::Error> for Exit {
-    /// Help and version were asked for; all else is a mistake.
-    fn from(error: &clap::Error) -> Self {
-        if error.use_stderr() {
-            Self::Usage
-        } else {
-            Self::Fine
-        }
-    }
-}
-
-impl From<Exit> for process::ExitCode {
-    fn from(exit: Exit) -> Self {
-        exit.code().into()
-    }
-}
+use crate::{check, dashboards, logging, plan, rules, serve, source};
 
 /// Prometheus exporter for the age and rotation of AWS IAM access keys
 ///
@@ -132,6 +57,17 @@ pub enum Command {
     /// Judges the keys as the control "Ensure access keys are rotated every 90 days or less" does.
     /// Nothing is served and nothing is changed in AWS.
     Check(Box<check::Args>),
+    /// Say what to do next for every user whose keys need it
+    ///
+    /// Reads the keys once, and every key that the plan would deactivate or delete again right before
+    /// it is printed. Nothing is changed in AWS: the commands are for you to run.
+    Plan(Box<plan::Args>),
+    /// Print the recording rules and alerts for Prometheus
+    Rules(rules::Args),
+    /// Write the Grafana dashboards into a directory
+    ///
+    /// Files of the same names are replaced, others are left alone.
+    Dashboards(dashboards::Args),
 }
 
 impl Cli {
@@ -152,13 +88,13 @@ impl Cli {
         let of_command = matches
             .subcommand()
             .map_or(&matches, |(_, matches)| matches);
-        match cli.source().clock() {
-            Ok(_) => Ok(cli),
-            Err(error) if is_from_environment(of_command, "as_of") => {
+        match cli.source().map(source::Args::clock) {
+            None | Some(Ok(_)) => Ok(cli),
+            Some(Err(error)) if is_from_environment(of_command, "as_of") => {
                 let error = format!("in the environment variable IAM_KEY_EXPORTER_AS_OF: {error}");
                 Err(command.error(ErrorKind::ArgumentConflict, error))
             }
-            Err(error) => Err(command.error(ErrorKind::ArgumentConflict, error)),
+            Some(Err(error)) => Err(command.error(ErrorKind::ArgumentConflict, error)),
         }
     }
 
@@ -166,218 +102,19 @@ impl Cli {
     pub fn log(&self) -> logging::Args {
         match &self.command {
             Some(Command::Check(check)) => check.log,
+            Some(Command::Plan(plan)) => plan.log,
+            Some(Command::Rules(_) | Command::Dashboards(_)) => logging::Args::default(),
             None => self.serve.log,
         }
     }
 
-    fn source(&self) -> &source::Args {
+    /// The source that is read, if one is.
+    fn source(&self) -> Option<&source::Args> {
         match &self.command {
-            Some(Command::Check(check)) => &check.source,
-            None => &self.serve.source,
+            Some(Command::Check(check)) => Some(&check.source),
+            Some(Command::Plan(plan)) => Some(&plan.source),
+            Some(Command::Rules(_) | Command::Dashboards(_)) => None,
+            None => Some(&self.serve.source),
         }
-    }
-}
-
-fn is_from_environment(matches: &ArgMatches, flag: &str) -> bool {
-    matches.value_source(flag) == Some(ValueSource::EnvVariable)
-}
-
-/// The flags that the arguments can hold: those of the subcommand, if there is one, come first.
-/// Those of serving count as well, for their variables are read in any case.
-fn flags<'a>(command: &'a clap::Command, arguments: &[OsString]) -> impl Iterator<Item = &'a Arg> {
-    arguments
-        .get(1)
-        .and_then(|first| command.find_subcommand(first))
-        .into_iter()
-        .chain([command])
-        .flat_map(clap::Command::get_arguments)
-}
-
-/// The environment variables that look like a flag's twin and are none's: slips of the pen, which would
-/// otherwise pass in silence.
-pub fn unknown_variables() -> Vec<String> {
-    let command = Cli::command();
-    let is_twin = |name: &str| {
-        command
-            .get_subcommands()
-            .chain([&command])
-            .flat_map(clap::Command::get_arguments)
-            .any(|flag| flag.get_env() == Some(OsStr::new(name)))
-    };
-    env::vars_os()
-        .filter_map(|(name, _)| name.into_string().ok())
-        .filter(|name| name.starts_with(TWIN_PREFIX) && !is_service_link(name) && !is_twin(name))
-        .collect()
-}
-
-/// What the name of every environment twin begins with.
-const TWIN_PREFIX: &str = "IAM_KEY_EXPORTER_";
-
-/// Whether Kubernetes sets it for a Service that is called like this program.
-/// Source: Kubernetes documentation, "Service", "Environment variables".
-fn is_service_link(name: &str) -> bool {
-    name.ends_with("_SERVICE_HOST") || name.contains("_PORT")
-}
-
-/// Says which environment variable a mistake is in, if it is in one: clap names the flag alone.
-fn name_variable(
-    mut error: clap::Error,
-    command: &clap::Command,
-    arguments: &[OsString],
-) -> clap::Error {
-    if error.kind() == ErrorKind::InvalidUtf8 {
-        let culprit = not_utf8(command, arguments);
-        return command
-            .clone()
-            .error(ErrorKind::InvalidUtf8, format!("{culprit} is not UTF-8"));
-    }
-    let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else {
-        return error;
-    };
-    let variable = flags(command, arguments)
-        .find(|argument| argument.to_string() == *flag)
-        .filter(|argument| !is_given(argument, arguments))
-        .and_then(Arg::get_env)
-        .filter(|variable| env::var_os(variable).is_some());
-    if let Some(variable) = variable {
-        let named = format!(
-            "{} (environment variable of {flag})",
-            variable.to_string_lossy()
-        );
-        error.insert(ContextKind::InvalidArg, ContextValue::String(named));
-    }
-    error
-}
-
-/// Whether the flag stands on the command line, where it wins over its environment twin.
-fn is_given(argument: &Arg, arguments: &[OsString]) -> bool {
-    argument.get_long().is_some_and(|long| {
-        arguments.iter().any(|given| {
-            let given = given.to_string_lossy();
-            given
-                .strip_prefix("--")
-                .and_then(|given| given.strip_prefix(long))
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
-        })
-    })
-}
-
-/// Which argument or variable isn't UTF-8: clap doesn't say.
-fn not_utf8(command: &clap::Command, arguments: &[OsString]) -> String {
-    let bad_variable =
-        |variable: &&OsStr| env::var_os(variable).is_some_and(|value| value.to_str().is_none());
-    match arguments.iter().find(|given| given.to_str().is_none()) {
-        Some(given) => format!("the argument '{}'", given.to_string_lossy()),
-        None => flags(command, arguments)
-            .filter_map(Arg::get_env)
-            .find(bad_variable)
-            .map_or_else(
-                || "an argument".into(),
-                |variable| format!("the environment variable {}", variable.to_string_lossy()),
-            ),
-    }
-}
-
-/// The thresholds.
-#[derive(Debug, Clone, Copy, clap::Args)]
-#[command(next_help_heading = "Policy")]
-#[group(skip)]
-pub struct PolicyArgs {
-    /// Days an active key may be old; benchmarks say 90
-    #[arg(long = "policy.max-age-days", env = "IAM_KEY_EXPORTER_POLICY_MAX_AGE_DAYS", value_name = "DAYS",
-        default_value_t = 90, value_parser = whole_number(1..=MOST_DAYS), allow_negative_numbers = true)]
-    pub max_age_days: u32,
-
-    /// How "older than N days" is read: exact (to the second), utc-midnight (as Powerpipe's query
-    /// does) or whole-days (as Prowler does)
-    #[arg(long = "policy.boundary", env = "IAM_KEY_EXPORTER_POLICY_BOUNDARY", value_name = "BOUNDARY",
-        default_value = "exact", value_parser = one_of(&Boundary::ALL))]
-    pub boundary: Boundary,
-
-    /// Days an old key must have been idle before it is retired
-    #[arg(long = "policy.settle-days", env = "IAM_KEY_EXPORTER_POLICY_SETTLE_DAYS", value_name = "DAYS",
-        default_value_t = 7, value_parser = whole_number(1..=MOST_DAYS), allow_negative_numbers = true)]
-    pub settle_days: u32,
-
-    /// Days a key must have been idle to count as unused (CIS 1.12)
-    #[arg(long = "policy.unused-days", env = "IAM_KEY_EXPORTER_POLICY_UNUSED_DAYS", value_name = "DAYS",
-        default_value_t = 45, value_parser = whole_number(1..=MOST_DAYS), allow_negative_numbers = true)]
-    pub unused_days: u32,
-
-    /// Days before a key turns overdue at which its rotation should begin
-    #[arg(long = "policy.warn-days", env = "IAM_KEY_EXPORTER_POLICY_WARN_DAYS", value_name = "DAYS",
-        default_value_t = 14, value_parser = whole_number(0..=MOST_DAYS), allow_negative_numbers = true)]
-    pub warn_days: u32,
-}
-
-/// A hundred years: more is a slip of the pen.
-const MOST_DAYS: u32 = 36_500;
-
-impl From<PolicyArgs> for Policy {
-    fn from(args: PolicyArgs) -> Self {
-        let PolicyArgs {
-            max_age_days,
-            boundary,
-            settle_days,
-            unused_days,
-            warn_days,
-        } = args;
-        let days = |days: u32| TimeDelta::days(days.into());
-        Self {
-            max_age: days(max_age_days),
-            boundary,
-            settle: days(settle_days),
-            unused: days(unused_days),
-            warn: days(warn_days),
-        }
-    }
-}
-
-/// What the metrics show.
-#[derive(Debug, Clone, Copy, clap::Args)]
-#[command(next_help_heading = "Metrics")]
-#[group(skip)]
-pub struct MetricsArgs {
-    /// How access key ids are shown: full, last4 (the last four characters) or none (key-1, … by
-    /// creation)
-    #[arg(long = "metrics.access-key-id", env = "IAM_KEY_EXPORTER_METRICS_ACCESS_KEY_ID", value_name = "DISPLAY",
-        default_value = "full", value_parser = one_of(&KeyIdDisplay::ALL))]
-    pub access_key_id: KeyIdDisplay,
-}
-
-/// A parser for a closed set of named values, which `--help` and errors list.
-pub fn one_of<T, const N: usize>(
-    values: &'static [(&'static str, T); N],
-) -> impl TypedValueParser<Value = T>
-where
-    T: Copy + Send + Sync + 'static,
-{
-    PossibleValuesParser::new(values.iter().map(|(name, _)| *name)).map(move |chosen| {
-        values
-            .iter()
-            .find(|(name, _)| *name == chosen)
-            .expect("clap lets only the names through")
-            .1
-    })
-}
-
-/// A parser for whole numbers within bounds, whose errors tell the bounds.
-pub fn whole_number<T>(
-    range: RangeInclusive<T>,
-) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static
-where
-    T: FromStr + PartialOrd + Display + Clone + Send + Sync + 'static,
-{
-    move |text| {
-        text.parse()
-            .ok()
-            .filter(|number| range.contains(number))
-            .ok_or_else(|| {
-                format!(
-                    "give a whole number from {} to {}",
-                    range.start(),
-                    range.end()
-                )
-            })
     }
 }

@@ -23,6 +23,15 @@ pub struct Args {
     pub format: Format,
 }
 
+impl Default for Args {
+    fn default() -> Self {
+        Self {
+            level: Level::INFO,
+            format: Format::Logfmt,
+        }
+    }
+}
+
 const LEVELS: [(&str, Level); 4] = [
     ("error", Level::ERROR),
     ("warn", Level::WARN),

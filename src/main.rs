@@ -5,7 +5,10 @@ use std::process::ExitCode;
 use iam_key_exporter::{
     check::{self, CheckError},
     cli::{Cli, Command, Exit, unknown_variables},
+    dashboards::{self, DASHBOARDS},
     logging,
+    plan::{self, PlanError},
+    rules,
     serve::{self, ServeError, serve},
 };
 use tokio::runtime::Runtime;
@@ -39,6 +42,9 @@ fn run(cli: Cli) -> Exit {
     };
     let exit = match cli.command {
         Some(Command::Check(args)) => runtime.block_on(checked(*args)),
+        Some(Command::Plan(args)) => runtime.block_on(planned(*args)),
+        Some(Command::Rules(args)) => printed(rules::print(args, &mut std::io::stdout().lock())),
+        Some(Command::Dashboards(args)) => written(&args),
         None => runtime.block_on(served(cli.serve)),
     };
     // A blocking read, of a pipe that nobody writes to for instance, must not hold up the exit.
@@ -70,4 +76,43 @@ async fn checked(args: check::Args) -> Exit {
         tracing::error!("{:#}", anyhow::Error::from(error));
         exit
     })
+}
+
+async fn planned(args: plan::Args) -> Exit {
+    plan::run(args).await.unwrap_or_else(|error| {
+        let exit = match &error {
+            PlanError::Usage(_) => Exit::Usage,
+            PlanError::Print(_) => Exit::Internal,
+        };
+        tracing::error!("{:#}", anyhow::Error::from(error));
+        exit
+    })
+}
+
+/// What became of something printed on standard output.
+fn printed(result: std::io::Result<()>) -> Exit {
+    match result {
+        Ok(()) => Exit::Fine,
+        // The reader has had enough, as `head` has.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Fine,
+        Err(error) => {
+            tracing::error!("standard output cannot be written: {error}");
+            Exit::Internal
+        }
+    }
+}
+
+fn written(args: &dashboards::Args) -> Exit {
+    match dashboards::write(&args.directory, &DASHBOARDS) {
+        Ok(paths) => {
+            for path in paths {
+                tracing::info!(path = %path.display(), "written");
+            }
+            Exit::Fine
+        }
+        Err(error) => {
+            tracing::error!("{:#}", anyhow::Error::from(error));
+            Exit::Usage
+        }
+    }
 }

@@ -51,7 +51,10 @@ fn next_report(aws: &FakeAws) {
 /// The id of a user's first key.
 fn first_key(aws: &FakeAws, name: &str) -> String {
     let account = aws.account();
-    let (id, _) = account.users()[name].keys().first_key_value().unwrap();
+    let (id, _) = account.users()[name]
+        .keys()
+        .first_key_value()
+        .expect("a user with a key");
     id.clone()
 }
 
@@ -65,6 +68,14 @@ fn listed(aws: &FakeAws) -> Vec<String> {
         .collect();
     aws.reset_calls();
     users
+}
+
+/// The same, whatever the order of the users.
+async fn as_users_of_list(aws: &FakeAws, found: &Inventory) {
+    let listed = Reader::new(aws, Strategy::List).read(aws).await;
+    let mut users = found.users.clone();
+    users.sort_by(|a, b| a.name.cmp(&b.name));
+    assert_eq!(users, listed.users);
 }
 
 /// What auto has to give: the same as a list would.
@@ -238,7 +249,7 @@ async fn an_old_report_is_not_believed_and_that_is_said_once() {
         account.add_key("bob", bob);
     }
     pass(&aws, TimeDelta::hours(24));
-    let (logs, _guard) = Logs::capture();
+    let logs = Logs::capture();
     let mut reader = Reader::new(&aws, Strategy::Auto);
     for _ in 0..3 {
         let found = reader.read(&aws).await;
@@ -285,7 +296,7 @@ async fn users_are_listed_where_the_report_is_denied_broken_or_never_comes() {
         let aws = with_keys(&[("alice", 100), ("bob", 10)]).await;
         let what = format!("{fault:?}");
         aws.inject(fault);
-        let (logs, _guard) = Logs::capture();
+        let logs = Logs::capture();
         let mut reader = Reader::new(&aws, Strategy::Auto);
         for _ in 0..2 {
             let found = reader.read(&aws).await;
@@ -327,6 +338,29 @@ async fn the_last_use_of_keys_that_the_report_cannot_tell_apart_is_asked_for() {
 }
 
 #[tokio::test]
+async fn a_last_use_that_could_not_be_asked_for_is_asked_for_again_unless_it_is_denied() {
+    for (code, asked) in [
+        (ErrorCode::ServiceFailure, 3 + 1),
+        (ErrorCode::AccessDenied, 1),
+    ] {
+        let aws = with_keys(&[("alice", 100)]).await;
+        let key = first_key(&aws, "alice");
+        let used = aws.account().now - days(1);
+        aws.inject(Fault::on(Operation::GetAccessKeyLastUsed, Action::Error(code)).first(3));
+        aws.account().set_last_used(&key, LastUsed::at(used));
+        let mut reader = Reader::new(&aws, Strategy::Auto);
+        for _ in 0..3 {
+            reader.read(&aws).await;
+        }
+        assert_eq!(
+            aws.calls().of(Operation::GetAccessKeyLastUsed),
+            asked,
+            "{code:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_user_deleted_since_the_report_is_gone_at_once() {
     let aws = with_keys(&[("alice", 100), ("bob", 100)]).await;
     let mut reader = Reader::new(&aws, Strategy::Auto);
@@ -336,6 +370,71 @@ async fn a_user_deleted_since_the_report_is_gone_at_once() {
     assert_eq!(names(&found), ["bob"]);
     assert_eq!(found.user_count, 1);
     assert!(found.is_complete());
+}
+
+#[tokio::test]
+async fn a_renamed_user_keeps_an_old_key_in_sight() {
+    let aws = with_keys(&[("alice", 100), ("bob", 10)]).await;
+    let mut reader = Reader::new(&aws, Strategy::Auto);
+    reader.read(&aws).await;
+    for (name, new, lists) in [("alice", "carol", 1), ("carol", "dave", 1)] {
+        aws.account().rename_user(name, new);
+        aws.reset_calls();
+        for _ in 0..3 {
+            let found = reader.read(&aws).await;
+            as_users_of_list(&aws, &found).await;
+            assert!(find(&found, new).is_some() && found.is_complete());
+        }
+        // Besides those of the three listings to compare with.
+        assert_eq!(aws.calls().of(Operation::ListUsers), 3 + lists);
+    }
+    next_report(&aws);
+    let found = reader.read(&aws).await;
+    as_users_of_list(&aws, &found).await;
+
+    // The same for somebody who has just started.
+    aws.account().rename_user("dave", "erin");
+    let found = Reader::new(&aws, Strategy::Auto).read(&aws).await;
+    as_users_of_list(&aws, &found).await;
+}
+
+#[tokio::test]
+async fn users_who_swap_names_keep_their_old_keys_in_sight() {
+    let aws = with_keys(&[("alice", 100)]).await;
+    aws.account().add_user("bob", at("2021-01-01T00:00:00Z"));
+    aws.account().complete_report();
+    let mut reader = Reader::new(&aws, Strategy::Auto);
+    reader.read(&aws).await;
+    for (name, new) in [("alice", "x"), ("bob", "alice"), ("x", "bob")] {
+        aws.account().rename_user(name, new);
+    }
+    for _ in 0..2 {
+        let found = reader.read(&aws).await;
+        as_users_of_list(&aws, &found).await;
+        assert_eq!(user(&found, "bob").keys.len(), 1);
+        next_report(&aws);
+    }
+}
+
+#[tokio::test]
+async fn a_listing_is_not_complete_while_a_missing_user_may_be_a_renamed_one() {
+    let aws = with_keys(&[("alice", 100)]).await;
+    let reader = Reader::new(&aws, Strategy::Auto);
+    let clock = Clock::Fixed(aws.account().now);
+    let mut refreshing = Refreshing::new(reader, clock, Duration::from_mins(1));
+    let before = refreshing.refresh().await;
+    aws.account().rename_user("alice", "carol");
+    aws.deny(Operation::ListUsers);
+    let snapshot = refreshing.refresh().await;
+    assert_eq!(only_account(&snapshot).failures, [Reason::AccessDenied]);
+    assert_eq!(
+        user(inventory(&snapshot), "alice").keys,
+        user(inventory(&before), "alice").keys
+    );
+    aws.clear_faults();
+    let snapshot = refreshing.refresh().await;
+    assert!(only_account(&snapshot).is_up());
+    assert_eq!(names(inventory(&snapshot)), ["carol"]);
 }
 
 #[tokio::test]
@@ -375,7 +474,7 @@ async fn the_listing_is_believed_where_the_report_has_other_dates() {
     aws.account()
         .report
         .replace(now, csv.replace(&born, &changed));
-    let (logs, _guard) = Logs::capture();
+    let logs = Logs::capture();
     let mut reader = Reader::new(&aws, Strategy::Auto);
     for _ in 0..3 {
         let found = reader.read(&aws).await;

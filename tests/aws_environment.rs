@@ -99,13 +99,13 @@ async fn double() -> (FakeAws, TempDir) {
     let aws = FakeAws::start().await;
     aws.account().add_user("alice", at("2020-01-01T00:00:00Z"));
     aws.account().add_key("alice", at("2026-01-01T00:00:00Z"));
-    (aws, TempDir::new().unwrap())
+    (aws, TempDir::new().expect("a directory can be made"))
 }
 
 fn file(directory: &TempDir, name: &str, content: impl AsRef<[u8]>) -> String {
     let path = directory.path().join(name);
-    fs::write(&path, content).unwrap();
-    path.to_str().unwrap().to_owned()
+    fs::write(&path, content).expect("a file can be written");
+    path.to_str().expect("a path of ASCII").to_owned()
 }
 
 const STATIC: [(&str, &str); 3] = [

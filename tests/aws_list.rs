@@ -336,9 +336,19 @@ async fn the_alias_is_asked_for_once_an_hour() {
         );
     }
     assert_eq!(aws.calls().of(Operation::ListAccountAliases), 1);
+
+    // A failure is no reason to believe that it is gone.
+    aws.deny(Operation::ListAccountAliases);
+    aws.account().set_now(start + chrono::TimeDelta::hours(1));
+    assert_eq!(
+        reader.read(&aws).await.account.alias.as_deref(),
+        Some("acme")
+    );
+    assert_eq!(aws.calls().of(Operation::ListAccountAliases), 2);
+
+    aws.clear_faults();
     aws.account().alias = None;
-    aws.account()
-        .set_now(start + chrono::TimeDelta::minutes(60));
+    aws.account().set_now(start + chrono::TimeDelta::hours(2));
     assert_eq!(reader.read(&aws).await.account.alias, None);
 }
 

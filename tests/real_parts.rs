@@ -2,7 +2,9 @@
 //!
 //! Ignored by a plain `cargo test`, which needs nothing but Rust; `make test` sets the parts up and runs them all.
 
+mod planned_rotation;
 mod support_real;
+mod terminal;
 
 use std::collections::{BTreeMap, BTreeSet};
 

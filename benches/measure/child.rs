@@ -5,10 +5,11 @@ use std::{
     fs,
     io::{BufRead as _, BufReader, Write as _},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 
 /// A child process that is talked to by lines. Dropping it ends it.
 pub(crate) struct Process {
@@ -62,6 +63,11 @@ impl Process {
         writeln!(self.input, "{line}").context("a measured process ended early")
     }
 
+    /// Waits until it has nothing left to do, such as letting go of what it has sent.
+    pub(crate) fn settle(&self) -> anyhow::Result<()> {
+        settle(&self.child.id().to_string())
+    }
+
     /// CPU time that its threads have taken. Those that ended are left out: the runtimes measured keep theirs.
     pub(crate) fn cpu_time(&self) -> anyhow::Result<Duration> {
         cpu_time(&self.child.id().to_string(), None)
@@ -100,6 +106,33 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Waits until all threads of a process but its first are asleep.
+pub(crate) fn settle(process: &str) -> anyhow::Result<()> {
+    let tasks = format!("/proc/{process}/task");
+    let first = fs::canonicalize(format!("/proc/{process}"))?;
+    let first = first.file_name().context("a process without an id")?;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while Instant::now() < deadline {
+        let mut busy = false;
+        for task in fs::read_dir(&tasks).with_context(|| tasks.clone())? {
+            let task = task?;
+            // A thread may end while the directory is read.
+            let state = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            // The state follows the name, which stands in parentheses and may hold any character.
+            let runs = state
+                .rsplit(") ")
+                .next()
+                .is_some_and(|rest| rest.starts_with('R'));
+            busy |= runs && task.file_name() != first;
+        }
+        if !busy {
+            return Ok(());
+        }
+        thread::yield_now();
+    }
+    bail!("process {process} is always busy")
 }
 
 /// CPU time of the threads that a process has, or of those of that name. Source: the kernel's

@@ -1,8 +1,8 @@
 """The same metrics from Prometheus' Python client, for comparison.
 
 Reads an exposition in text format 0.0.4 and holds its families as an exporter in Python would: a collector makes them
-anew at each scrape, from label values and numbers that are there already. Prints the median seconds and the bytes of
-each kind of exposition, then serves them all and prints the port, until standard input ends.
+anew at each scrape, from label values and numbers that are there already. Makes each kind of exposition so many times
+and prints the median seconds, then serves them all and prints the port, until standard input ends.
 """
 
 import gzip
@@ -46,7 +46,7 @@ def measure(registry, accept, compress, rounds):
             # As the client's own server does.
             body = gzip.compress(body)
         times.append(time.perf_counter() - start)
-    return statistics.median(times), len(body)
+    return statistics.median(times)
 
 
 def main(path, rounds):
@@ -54,9 +54,10 @@ def main(path, rounds):
         keys = Keys(text_string_to_metric_families(file.read()))
     registry = CollectorRegistry()
     registry.register(keys)
-    for accept in ACCEPTS:
-        for compress in False, True:
-            print(*measure(registry, accept, compress, rounds), flush=True)
+    if rounds:
+        for accept in ACCEPTS:
+            for compress in False, True:
+                print(measure(registry, accept, compress, rounds), flush=True)
     server, _ = start_http_server(0, addr="127.0.0.1", registry=registry)
     print(server.server_port, flush=True)
     sys.stdin.read()

@@ -165,9 +165,11 @@ impl Cost {
             keys,
             format,
             encoding,
-            milliseconds(python.render),
+            python.render.map_or("–".into(), milliseconds),
             milliseconds(python.end_to_end),
-            format!("{:.0}", ratio(python.render, self.render)),
+            python.render.map_or("–".into(), |render| {
+                format!("{:.0}", ratio(render, self.render))
+            }),
             format!("{times:.0}"),
             if wanted {
                 target(times >= least, format!("≥ {least}"))
@@ -203,6 +205,7 @@ fn measure_size(keys: usize) -> anyhow::Result<Vec<Cost>> {
         };
         let mut plain = copier(keys, kind, &body)?;
         let mut beside = Client::connect(address_of(&mut plain)?)?;
+        server.settle()?;
         server.reset_peak()?;
         let mut times = (Vec::new(), Vec::new());
         let began = Instant::now();
@@ -216,6 +219,8 @@ fn measure_size(keys: usize) -> anyhow::Result<Vec<Cost>> {
                 "the body changes its length"
             );
             times.0.push(time);
+            // Or else the next scrape may be given the same body.
+            server.settle()?;
             times.1.push(timed(|| beside.scrape(kind))?.0);
         }
         costs.push(Cost {

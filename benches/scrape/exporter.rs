@@ -20,7 +20,10 @@ use tokio::sync::watch;
 
 use super::{
     client::Kind,
-    measure::{child::Process, median},
+    measure::{
+        child::{Process, settle},
+        median,
+    },
     population, until_stdin_ends,
 };
 
@@ -59,6 +62,9 @@ pub(crate) async fn time_renders(keys: usize) -> anyhow::Result<()> {
             let exposition = exposer.scrape(kind.format, kind.encoding).await?;
             times.push(start.elapsed());
             bytes = exposition.len();
+            // Or else the next scrape may be given the same body.
+            drop(exposition);
+            settle("self")?;
         }
         println!("{} {bytes}", median(times).as_nanos());
     }

@@ -27,24 +27,41 @@ use crate::{
 
 /// A registry for one scrape: everything that is known from `snapshot`, as it stands at `now`.
 pub fn registry(snapshot: Arc<Snapshot>, now: DateTime<Utc>) -> Registry {
+    let identities = Arc::new(Identities::of(&snapshot));
+    registry_with(identities, snapshot, now)
+}
+
+/// [`registry`] with the identities of the snapshot's keys written out before.
+pub(super) fn registry_with(
+    identities: Arc<Identities>,
+    snapshot: Arc<Snapshot>,
+    now: DateTime<Utc>,
+) -> Registry {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(KeyMetrics { snapshot, now }));
+    registry.register_collector(Box::new(KeyMetrics {
+        snapshot,
+        now,
+        identities,
+    }));
     registry
 }
 
 /// The `aws_iam_*` families and the exporter's families of each account, of one snapshot at one
 /// instant.
 #[derive(Debug)]
-pub struct KeyMetrics {
-    /// What is known.
-    pub snapshot: Arc<Snapshot>,
-    /// The instant that ages, verdicts and steps are computed for.
-    pub now: DateTime<Utc>,
+struct KeyMetrics {
+    snapshot: Arc<Snapshot>,
+    now: DateTime<Utc>,
+    identities: Arc<Identities>,
 }
 
 impl Collector for KeyMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let view = View::of(&self.snapshot, self.now);
+        let view = View {
+            snapshot: &self.snapshot,
+            now: self.now,
+            identities: &self.identities,
+        };
         view.encode_keys(&mut encoder)?;
         view.encode_users(&mut encoder)?;
         tags::encode(&self.snapshot, &mut encoder)?;
@@ -74,18 +91,10 @@ pub(super) fn inventories(snapshot: &Snapshot) -> impl Iterator<Item = (&str, &I
 struct View<'a> {
     snapshot: &'a Snapshot,
     now: DateTime<Utc>,
-    identities: Identities,
+    identities: &'a Identities,
 }
 
 impl<'a> View<'a> {
-    fn of(snapshot: &'a Snapshot, now: DateTime<Utc>) -> Self {
-        Self {
-            snapshot,
-            now,
-            identities: Identities::of(snapshot),
-        }
-    }
-
     fn each_user(&self, mut visit: impl FnMut(&'a str, &'a User) -> fmt::Result) -> fmt::Result {
         for (account, inventory) in inventories(self.snapshot) {
             for user in &inventory.users {

@@ -14,7 +14,8 @@ use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
 use self::{
-    exporter::ExporterMetrics, exposition::Exposer, keys::registry, process::ProcessMetrics,
+    exporter::ExporterMetrics, exposition::Exposer, keys::registry_with, labels::LatestIdentities,
+    process::ProcessMetrics,
 };
 use crate::{
     clock::Clock,
@@ -36,8 +37,11 @@ pub fn exposer(
     }));
     own.register_collector(Box::new(ProcessMetrics::new()));
     let own = Arc::new(own);
+    let latest = LatestIdentities::default();
     Exposer::new(move || {
         let snapshot = Arc::clone(&snapshot.borrow());
-        vec![Arc::new(registry(snapshot, clock.now())), Arc::clone(&own)]
+        let identities = latest.of(&snapshot);
+        let keys = registry_with(identities, snapshot, clock.now());
+        vec![Arc::new(keys), Arc::clone(&own)]
     })
 }

@@ -13,7 +13,11 @@ use tokio::time::Instant;
 pub use self::progress::Progress;
 use self::{demo::Demo, report::ReportFile};
 use crate::{
-    clock::Clock, counts::RequestCounts, inventory::Inventory, key::AccountId, policy::Policy,
+    clock::Clock,
+    counts::RequestCounts,
+    inventory::{Inventory, User},
+    key::AccountId,
+    policy::Policy,
     reason::Reason,
 };
 
@@ -76,6 +80,11 @@ fn instant(text: &str) -> Result<DateTime<Utc>, String> {
 pub struct UsageError(pub String);
 
 impl Args {
+    /// The profile of the shared AWS config files, if one was given.
+    pub fn profile(&self) -> Option<&str> {
+        self.aws.profile.as_deref()
+    }
+
     /// The clock that the source is judged by.
     pub fn clock(&self) -> Result<Clock, UsageError> {
         match (&self.source, self.as_of) {
@@ -160,6 +169,24 @@ impl Source {
             Self::Aws(aws) => vec![aws.collect(now, deadline).await],
             Self::Report(file) => file.collect(now).await,
             Self::Demo(demo) => demo.collect(now),
+        }
+    }
+
+    /// Reads these users of an account that was collected before once more, every key and every
+    /// key's last use live, for what a plan would take away: what was collected may rest on a
+    /// credential report of some hours ago. A user who is gone by now is `None`; one who could not
+    /// be read is [`crate::inventory::Reading::Unread`].
+    ///
+    /// `None` in place of it all where there is nothing live to read: a report is what it is.
+    pub async fn read_again(
+        &mut self,
+        account: AccountId,
+        users: Vec<Arc<str>>,
+        deadline: Instant,
+    ) -> Option<Vec<(Arc<str>, Option<User>)>> {
+        match self {
+            Self::Aws(aws) => Some(aws.read_again(account, users, deadline).await),
+            Self::Report(_) | Self::Demo(_) => None,
         }
     }
 }

@@ -7,8 +7,10 @@
 )]
 
 use std::{
+    cell::RefCell,
     io,
-    sync::{Arc, Mutex, PoisonError},
+    rc::Rc,
+    sync::{Arc, Once},
     time::Duration,
 };
 
@@ -257,29 +259,40 @@ pub fn inventory(snapshot: &Snapshot) -> &Inventory {
         .expect("the account was read once")
 }
 
-/// The log lines of this project that were written on this thread.
-#[derive(Clone, Default)]
-pub struct Logs(Arc<Mutex<Vec<u8>>>);
+thread_local! {
+    /// What was logged on this thread; `None` if nobody wants it.
+    static LOGGED: RefCell<Option<Lines>> = const { RefCell::new(None) };
+}
+
+/// What was logged.
+type Lines = Rc<RefCell<Vec<u8>>>;
+
+/// The log lines of this project that are written on this thread, until this is dropped. All
+/// threads share one subscriber: one for each thread would race for what is cached of call sites.
+pub struct Logs(Lines);
 
 impl Logs {
-    /// Starts to capture, until the guard is dropped.
-    pub fn capture() -> (Self, tracing::subscriber::DefaultGuard) {
-        let logs = Self::default();
-        let writer = logs.clone();
-        let lines = fmt::layer()
-            .with_ansi(false)
-            .without_time()
-            .with_target(false)
-            .with_writer(move || writer.clone())
-            .with_filter(Targets::new().with_target("iam_key_exporter", tracing::Level::DEBUG));
-        let subscriber = tracing_subscriber::registry().with(lines);
-        (logs, tracing::subscriber::set_default(subscriber))
+    /// Starts to capture.
+    pub fn capture() -> Self {
+        static SUBSCRIBER: Once = Once::new();
+        SUBSCRIBER.call_once(|| {
+            let lines = fmt::layer()
+                .with_ansi(false)
+                .without_time()
+                .with_target(false)
+                .with_writer(|| ThreadLog)
+                .with_filter(Targets::new().with_target("iam_key_exporter", tracing::Level::DEBUG));
+            tracing::subscriber::set_global_default(tracing_subscriber::registry().with(lines))
+                .expect("nobody else sets a subscriber");
+        });
+        let lines = Lines::default();
+        LOGGED.set(Some(Rc::clone(&lines)));
+        Self(lines)
     }
 
     /// The lines of one level.
     pub fn of(&self, level: &str) -> Vec<String> {
-        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(&bytes)
+        String::from_utf8_lossy(&self.0.borrow())
             .lines()
             .filter_map(|line| line.trim_start().strip_prefix(level))
             .map(|line| line.trim_start().to_owned())
@@ -287,10 +300,22 @@ impl Logs {
     }
 }
 
-impl io::Write for Logs {
+impl Drop for Logs {
+    fn drop(&mut self) {
+        LOGGED.set(None);
+    }
+}
+
+/// Writes for the thread that logs.
+struct ThreadLog;
+
+impl io::Write for ThreadLog {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.extend_from_slice(bytes);
+        LOGGED.with_borrow(|logged| {
+            if let Some(lines) = logged {
+                lines.borrow_mut().extend_from_slice(bytes);
+            }
+        });
         Ok(bytes.len())
     }
 

@@ -65,6 +65,16 @@ impl Exporter {
         )
     }
 
+    /// Starts on the demo, and returns when it listens.
+    pub(crate) fn demo() -> Self {
+        Self::launch(
+            "the exporter with the demo".to_owned(),
+            Command::new(env!("CARGO_BIN_EXE_iam-key-exporter"))
+                .env_clear()
+                .arg("--source=demo"),
+        )
+    }
+
     fn launch(name: String, command: &mut Command) -> Self {
         let process = Process::start(name, command.arg("--web.listen-address=127.0.0.1:0"));
         let address = process.wait_for_line("address", |line| {

@@ -1,6 +1,12 @@
 //! What the tests against real parts stand on: moto as AWS, Prometheus and promtool as themselves, and the exporter's
 //! binary between them.
 
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each of the tests that share this needs a part of it"
+)]
+
 mod account;
 mod exporter;
 mod exposition;
@@ -15,7 +21,8 @@ mod wait;
 pub(crate) use account::{SEEDS, seeded};
 pub(crate) use exporter::{Exporter, Strategy};
 pub(crate) use exposition::{Metrics, serve_static};
-pub(crate) use moto::{ACCOUNT, ListedKey, Moto};
+pub(crate) use moto::{ACCOUNT, ListedKey, Moto, Used};
 pub(crate) use policies::{actions, operation, shipped_policy, without};
 pub(crate) use prometheus::{Prometheus, check_metrics};
+pub(crate) use tools::aws_cli;
 pub(crate) use wait::{now, wait_for};

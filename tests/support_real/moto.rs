@@ -32,6 +32,18 @@ pub(crate) enum Used {
     DaysAgo(f64),
 }
 
+impl Used {
+    /// As the launcher is told.
+    fn told(self) -> Value {
+        match self {
+            Self::Never => Value::Null,
+            Self::DaysAgo(days) => {
+                json!({ "date": days_ago(days), "service": "s3", "region": "eu-west-1" })
+            }
+        }
+    }
+}
+
 /// A key as `ListAccessKeys` and `GetAccessKeyLastUsed` tell of it. Instants are in seconds since the epoch.
 #[derive(Clone, Debug)]
 pub(crate) struct ListedKey {
@@ -88,12 +100,6 @@ impl Moto {
     /// Gives the user a key of that age.
     pub(crate) async fn add_key(&self, user: &str, age_days: f64, active: bool, last_used: Used) {
         let (id, _) = self.create_key(user).await;
-        let last_used = match last_used {
-            Used::Never => Value::Null,
-            Used::DaysAgo(days) => {
-                json!({ "date": days_ago(days), "service": "s3", "region": "eu-west-1" })
-            }
-        };
         let status = if active { "Active" } else { "Inactive" };
         self.control(
             "key",
@@ -102,10 +108,16 @@ impl Moto {
                 "key_id": id,
                 "create_date": days_ago(age_days),
                 "status": status,
-                "last_used": last_used,
+                "last_used": last_used.told(),
             }),
         )
         .await;
+    }
+
+    /// From now on the key was last used then.
+    pub(crate) async fn set_last_used(&self, user: &str, id: &str, last_used: Used) {
+        let key = json!({ "user": user, "key_id": id, "last_used": last_used.told() });
+        self.control("key", key).await;
     }
 
     /// From now on each credential report is as fresh as the call that fetches it.

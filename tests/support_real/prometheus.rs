@@ -41,10 +41,17 @@ impl Element {
 impl Prometheus {
     /// Starts on the shipped configuration, changed in two places: the target's address and the interval.
     pub(crate) fn scraping(target: SocketAddr) -> Self {
+        Self::scraping_each(&[target])
+    }
+
+    /// The same with several targets in the one job.
+    pub(crate) fn scraping_each(targets: &[SocketAddr]) -> Self {
         let data = TempDir::new().expect("a temporary directory can be made");
         let shipped = fs::read_to_string(tools::repository("deploy/prometheus/prometheus.yml"))
             .expect("the shipped configuration is readable");
-        let config = replace_once(&shipped, "localhost:10114", &target.to_string());
+        let targets: Vec<String> = targets.iter().map(ToString::to_string).collect();
+        let next = "\n          - ";
+        let config = replace_once(&shipped, "localhost:10114", &targets.join(next));
         let config = replace_once(&config, "scrape_interval: 60s", "scrape_interval: 1s");
         let file = data.path().join("prometheus.yml");
         fs::write(&file, config).expect("the temporary directory is writable");
@@ -121,7 +128,8 @@ impl Prometheus {
         .await
     }
 
-    async fn ask(&self, path: &str) -> Result<Value, String> {
+    /// What the API answers at a path, or why it doesn't.
+    pub(crate) async fn ask(&self, path: &str) -> Result<Value, String> {
         let answer = http::get(self.address, path, &[]).await?.ok()?;
         serde_json::from_str(&answer.body).map_err(|error| error.to_string())
     }

@@ -10,6 +10,13 @@ pub(crate) fn python() -> PathBuf {
     )
 }
 
+/// The directory of the AWS CLI.
+pub(crate) fn aws_cli() -> PathBuf {
+    let bin = env_path("IAM_KEY_EXPORTER_TEST_VENV", "target/venv").join("bin");
+    present(bin.join("aws"), "the AWS CLI");
+    bin
+}
+
 /// A program of Prometheus: `prometheus` or `promtool`.
 pub(crate) fn tool(name: &str) -> PathBuf {
     present(

@@ -27,7 +27,7 @@ struct Shelf {
 impl Blocks {
     /// An empty block.
     pub(super) fn take(&self) -> Vec<u8> {
-        let free = self.shelf().free.pop();
+        let free = self.waiting().free.pop();
         free.unwrap_or_else(|| Vec::with_capacity(BLOCK))
     }
 
@@ -44,20 +44,20 @@ impl Blocks {
         // One that had to grow, for a piece that is longer than a block, isn't kept.
         if block.capacity() < 2 * BLOCK {
             block.clear();
-            let mut shelf = self.shelf();
-            if shelf.free.len() < shelf.room {
-                shelf.free.push(block);
+            let mut waiting = self.waiting();
+            if waiting.free.len() < waiting.room {
+                waiting.free.push(block);
             }
         }
     }
 
     /// Learns of how many blocks a body was made.
     pub(super) fn make_room(&self, blocks: usize) {
-        let mut shelf = self.shelf();
-        shelf.room = shelf.room.max(blocks);
+        let mut waiting = self.waiting();
+        waiting.room = waiting.room.max(blocks);
     }
 
-    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+    fn waiting(&self) -> MutexGuard<'_, Shelf> {
         // Every change is a single push or pop.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -101,7 +101,8 @@ mod tests {
         assert_eq!(sealed, "text");
         let shared = sealed.clone();
         drop(sealed);
-        assert_ne!(blocks.take().as_ptr(), address, "it is still being read");
+        let other = blocks.take();
+        assert_ne!(other.as_ptr(), address, "it is still being read");
         drop(shared);
         let again = blocks.take();
         assert_eq!(again.as_ptr(), address);
@@ -115,7 +116,7 @@ mod tests {
         blocks.make_room(3);
         blocks.make_room(2);
         drop(bodies);
-        assert_eq!(blocks.shelf().free.len(), 3);
+        assert_eq!(blocks.waiting().free.len(), 3);
     }
 
     #[test]
@@ -123,6 +124,6 @@ mod tests {
         let blocks = Blocks::default();
         blocks.make_room(1);
         drop(blocks.seal(vec![0; 3 * BLOCK]));
-        assert!(blocks.shelf().free.is_empty());
+        assert!(blocks.waiting().free.is_empty());
     }
 }

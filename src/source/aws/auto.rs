@@ -4,10 +4,14 @@
 //! Nothing that anybody can do makes a key older, so only a user who already holds an old key can
 //! be or become overdue. Those are read at every refresh; everybody else only when their row of the
 //! report is new or has changed. The overdue keys are therefore those that `list` finds, at 2 calls
-//! a refresh + one for each such user. What can be up to four hours behind is only what can't be
+//! a refresh + one for each such user. If an old key is gone from under the name in the report, all
+//! users are looked up once: its user may have been renamed. What can be up to four hours behind is only what can't be
 //! overdue: a key just born.
 
 mod memory;
+mod unreported;
+
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
@@ -16,8 +20,12 @@ use tokio::time::Instant;
 pub(super) use self::memory::{Memory, Watch};
 use super::{client::Api, list};
 use crate::{
-    inventory::{Account, Inventory, User},
-    source::{Progress, report::Report},
+    inventory::{Account, Inventory, Listing, User},
+    reason::Reason,
+    source::{
+        Progress,
+        report::{Report, Row},
+    },
 };
 
 /// A credential report and when AWS made it.
@@ -30,18 +38,75 @@ pub(super) struct Dated {
 pub(super) async fn collect(
     api: &Api,
     account: Account,
-    dated: &Dated,
+    dated: Dated,
     memory: &mut Memory,
     progress: &Progress,
     now: DateTime<Utc>,
     deadline: Instant,
 ) -> Inventory {
     let Dated { report, generated } = dated;
-    memory.keep_only(&report.rows);
+    let mut rows = report.rows;
+    let mut listing = report.listing;
+    memory.unreported.add_to(&mut rows, generated);
+    memory.keep_only(&rows);
+    let stale = memory.stale(&rows, generated, now);
+    read(api, &rows, stale, memory, progress, generated, deadline).await;
 
-    let stale = memory.stale(&report.rows, *generated, now);
-    progress.found(stale.len());
-    let mut listings = stream::iter(stale)
+    let lost = memory.lost(now);
+    if memory.unreported.is_needed(&lost) {
+        match Box::pin(list::all_users(api, deadline)).await {
+            Ok(users) => {
+                let found = memory.unreported.found(users, lost, &mut rows);
+                let all = found.iter().map(|row| Arc::clone(&row.user));
+                let all = all.enumerate().collect();
+                read(api, &found, all, memory, progress, generated, deadline).await;
+                rows.extend(found);
+            }
+            Err(error) => {
+                tracing::debug!(%error, "whether an old key is gone or its user was renamed is unknown");
+                listing = Listing::Truncated(error.reason);
+            }
+        }
+    }
+
+    let mut answers = stream::iter(memory.ask(&rows, generated, now))
+        .map(|(user, key)| async move {
+            let last_use = list::last_use(api, &key, deadline).await;
+            (user, key, last_use)
+        })
+        .buffer_unordered(api.max_concurrency());
+    while let Some((user, key, last_use)) = answers.next().await {
+        match last_use {
+            Ok(last_use) => memory.learn_last_use(&user, &key, last_use),
+            // Asking again would cost a call for each due key at every refresh.
+            Err(error) if error.reason == Reason::AccessDenied => {}
+            Err(_) => memory.ask_again(&user, &key),
+        }
+    }
+
+    let users: Vec<User> = rows.iter().filter_map(|row| memory.user(row)).collect();
+    Inventory {
+        account,
+        user_count: users.len(),
+        users,
+        root: report.root,
+        data_time: now.min(generated),
+        listing,
+    }
+}
+
+/// Lists the keys of some users, given by the index of their row.
+async fn read(
+    api: &Api,
+    rows: &[Row],
+    which: Vec<(usize, Arc<str>)>,
+    memory: &mut Memory,
+    progress: &Progress,
+    generated: DateTime<Utc>,
+    deadline: Instant,
+) {
+    progress.found(which.len());
+    let mut listings = stream::iter(which)
         .map(|(index, user)| async move {
             let listing = list::read_keys(api, &user, deadline).await;
             progress.read();
@@ -53,30 +118,6 @@ pub(super) async fn collect(
         listed.push(listing);
     }
     for (index, listing) in listed {
-        memory.learn(&report.rows[index], listing, *generated);
-    }
-
-    let mut answers = stream::iter(memory.ask(&report.rows, *generated, now))
-        .map(|(user, key)| async move {
-            let last_use = list::last_use(api, &key, deadline).await;
-            (user, key, last_use)
-        })
-        .buffer_unordered(api.max_concurrency());
-    while let Some((user, key, last_use)) = answers.next().await {
-        memory.learn_last_use(&user, &key, last_use);
-    }
-
-    let users: Vec<User> = report
-        .rows
-        .iter()
-        .filter_map(|row| memory.user(row))
-        .collect();
-    Inventory {
-        account,
-        user_count: users.len(),
-        users,
-        root: report.root,
-        data_time: now.min(*generated),
-        listing: report.listing,
+        memory.learn(&rows[index], listing, generated);
     }
 }

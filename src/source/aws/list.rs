@@ -5,11 +5,11 @@
 use std::{collections::HashSet, sync::Arc};
 
 use chrono::{DateTime, Utc};
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::Instant;
 
 use super::{
-    client::{Api, Page},
+    client::{Api, ListedUser, Page},
     failure::CallError,
 };
 use crate::{
@@ -27,11 +27,11 @@ pub(super) async fn collect(
     deadline: Instant,
 ) -> Result<Inventory, CallError> {
     let mut reads = std::pin::pin!(
-        user_names(api, progress, deadline)
-            .map(|name| async move {
-                match name {
-                    Ok(name) => {
-                        let user = read_user(api, &name, deadline).await;
+        users(api, progress, deadline)
+            .map(|user| async move {
+                match user {
+                    Ok(user) => {
+                        let user = read_user(api, &user.name, deadline).await;
                         progress.read();
                         Ok(user)
                     }
@@ -87,13 +87,20 @@ async fn root_keys(api: &Api, deadline: Instant) -> RootKeys {
     }
 }
 
-/// The names of all users, page after page, each once: a listing that others change meanwhile may
-/// repeat itself. Ends after the first error.
-fn user_names(
+/// All users, without their keys.
+pub(super) async fn all_users(api: &Api, deadline: Instant) -> Result<Vec<ListedUser>, CallError> {
+    users(api, &Progress::default(), deadline)
+        .try_collect()
+        .await
+}
+
+/// All users, page after page, each once: a listing that others change meanwhile may repeat itself.
+/// Ends after the first error.
+fn users(
     api: &Api,
     progress: &Progress,
     deadline: Instant,
-) -> impl futures_util::Stream<Item = Result<Arc<str>, CallError>> {
+) -> impl futures_util::Stream<Item = Result<ListedUser, CallError>> {
     enum Next {
         Page(Option<String>),
         End,
@@ -115,9 +122,9 @@ fn user_names(
         })
     })
     .flat_map(stream::iter)
-    .filter(move |name| {
-        let new = match name {
-            Ok(name) => seen.insert(Arc::clone(name)),
+    .filter(move |user| {
+        let new = match user {
+            Ok(user) => seen.insert(Arc::clone(&user.name)),
             Err(_) => true,
         };
         std::future::ready(new)
@@ -125,10 +132,12 @@ fn user_names(
 }
 
 /// A user with all keys and their last use; `None` if the user is gone by now, which is no failure.
-async fn read_user(api: &Api, name: &Arc<str>, deadline: Instant) -> Option<User> {
+pub(super) async fn read_user(api: &Api, name: &Arc<str>, deadline: Instant) -> Option<User> {
     let mut user = read_keys(api, name, deadline).await?;
     for key in &mut user.keys {
-        key.last_use = last_use(api, &key.name, deadline).await;
+        key.last_use = last_use(api, &key.name, deadline)
+            .await
+            .unwrap_or(LastUse::Unknown);
     }
     Some(user)
 }
@@ -155,13 +164,16 @@ pub(super) async fn read_keys(api: &Api, name: &Arc<str>, deadline: Instant) -> 
     }
 }
 
-/// When the key was last used. A refusal leaves that unknown, which is never taken for unused.
-pub(super) async fn last_use(api: &Api, key: &KeyName, deadline: Instant) -> LastUse {
+/// When the key was last used. A failure leaves that unknown, which is never taken for unused.
+pub(super) async fn last_use(
+    api: &Api,
+    key: &KeyName,
+    deadline: Instant,
+) -> Result<LastUse, CallError> {
     let KeyName::Id(id) = key else {
-        return LastUse::Unknown;
+        return Ok(LastUse::Unknown);
     };
-    api.last_use(id, deadline).await.unwrap_or_else(|error| {
+    api.last_use(id, deadline).await.inspect_err(|error| {
         tracing::debug!(access_key_id = &**id, %error, "the last use of a key is unknown");
-        LastUse::Unknown
     })
 }

@@ -1,16 +1,18 @@
 //! AWS itself: IAM and STS through the SDK, with read permissions only.
 
+mod attempts;
 mod auto;
 mod client;
 mod credential_report;
 mod failure;
 mod list;
+mod setup;
 
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use clap::builder::NonEmptyStringValueParser;
-use futures_util::FutureExt;
+use futures_util::{FutureExt, StreamExt, stream};
 use tokio::time::Instant;
 
 use self::{
@@ -19,14 +21,14 @@ use self::{
     failure::CallError,
 };
 pub use self::{
-    client::{Limits, Origin, Settings},
     credential_report::Patience,
+    setup::{Limits, Origin, Settings},
 };
 use super::{Outcome, Progress, SourceError, UsageError, report};
 use crate::{
     counts::{Operation, RequestCounts},
     inventory::{Account, Inventory, User},
-    key::ArnOwner,
+    key::{AccountId, ArnOwner},
     policy::Policy,
     reason::Reason,
     source::report::Row,
@@ -124,7 +126,7 @@ impl Aws {
         let settings = Settings {
             origin: Origin::DefaultChain { profile },
             max_concurrency: max_concurrency.into(),
-            ca_bundle: client::ca_bundle(std::env::var_os("AWS_CA_BUNDLE"))?,
+            ca_bundle: setup::ca_bundle(std::env::var_os("AWS_CA_BUNDLE"))?,
             limits: Limits::default(),
             patience: Patience::default(),
         };
@@ -195,6 +197,45 @@ impl Aws {
         }
     }
 
+    /// Reads these users live, each with all keys and their last use; `None` is a user who is gone.
+    pub async fn read_again(
+        &mut self,
+        account: AccountId,
+        users: Vec<Arc<str>>,
+        deadline: Instant,
+    ) -> Vec<(Arc<str>, Option<User>)> {
+        if self.owner.as_ref().map(|owner| owner.account) != Some(account) {
+            // The same name is another user in another account.
+            let unread = |name: Arc<str>| {
+                let user = User::unread(Arc::clone(&name), Vec::new(), Reason::Credentials);
+                (name, Some(user))
+            };
+            return users.into_iter().map(unread).collect();
+        }
+        let api = match self.api.take() {
+            Some(api) => api,
+            None => {
+                Api::connect(&self.settings, Arc::clone(&self.counts))
+                    .boxed()
+                    .await
+            }
+        };
+        let read = stream::iter(users)
+            .map(|name| {
+                let api = &api;
+                async move {
+                    let user = list::read_user(api, &name, deadline).await;
+                    (name, user)
+                }
+            })
+            .buffer_unordered(api.max_concurrency())
+            .collect()
+            .boxed()
+            .await;
+        self.api = Some(api);
+        read
+    }
+
     /// The error, with the profile if the credentials are to blame and one was chosen.
     fn named(&self, error: SourceError) -> SourceError {
         match &self.settings.origin {
@@ -238,7 +279,7 @@ impl Aws {
                     Ok(auto::collect(
                         api,
                         account,
-                        &dated,
+                        dated,
                         &mut self.memory,
                         &self.progress,
                         now,
@@ -300,24 +341,27 @@ impl Aws {
         self.owner = Some(owner);
     }
 
-    /// The account's alias; none if it may not be read.
+    /// The account's alias; the last one known if it can't be read.
     async fn alias(
         &mut self,
         api: &Api,
         now: DateTime<Utc>,
         deadline: Instant,
     ) -> Option<Arc<str>> {
-        match &self.alias {
-            Some((read, alias)) if now - *read < ALIAS_LIFETIME => alias.clone(),
-            _ => {
-                let alias = api.alias(deadline).await.unwrap_or_else(|error| {
-                    tracing::debug!(%error, "the account's alias is unknown");
-                    None
-                });
-                self.alias = Some((now, alias.clone()));
-                alias
+        let known = match self.alias.take() {
+            Some((read, alias)) if now - read < ALIAS_LIFETIME => {
+                self.alias = Some((read, alias.clone()));
+                return alias;
             }
-        }
+            Some((_, alias)) => alias,
+            None => None,
+        };
+        let alias = api.alias(deadline).await.unwrap_or_else(|error| {
+            tracing::debug!(%error, "the account's alias is unknown");
+            known
+        });
+        self.alias = Some((now, alias.clone()));
+        alias
     }
 }
 

@@ -176,6 +176,22 @@ impl Account {
         }
     }
 
+    /// Renames a user, who keeps id, keys and all else (`UpdateUser` with `NewUserName`).
+    ///
+    /// # Panics
+    /// If there is no such user, or the new name is taken.
+    pub fn rename_user(&mut self, name: &str, new: &str) {
+        assert!(!self.users.contains_key(new), "{new} is taken");
+        let user = self
+            .users
+            .remove(name)
+            .unwrap_or_else(|| panic!("the fake has no user {name:?}"));
+        for id in user.keys.keys() {
+            self.holders.insert(id.clone(), new.to_owned());
+        }
+        self.users.insert(new.to_owned(), user);
+    }
+
     /// Gives a user an active key, never used. Returns its id. There is no limit to a user's keys.
     ///
     /// # Panics

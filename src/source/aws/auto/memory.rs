@@ -1,12 +1,13 @@
 //! What the listings so far have told, and who has to be listed again.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::unreported::Unreported;
 use crate::{
     inventory::{Reading, User},
     key::{AccessKey, KeyName, LastUse},
@@ -43,6 +44,8 @@ impl Watch {
 pub(crate) struct Memory {
     watch: Watch,
     users: HashMap<Arc<str>, Known>,
+    /// The users that the report doesn't tell of.
+    pub(crate) unreported: Unreported,
     /// Whether it was said that the report's dates aren't the keys' creation dates.
     dates_differ_said: bool,
 }
@@ -54,6 +57,9 @@ struct Known {
     keys: Vec<AccessKey>,
     /// What became of the last listing.
     last: LastListing,
+    /// When the keys were made that were under this name, as a listing or the report has it, and
+    /// aren't any more.
+    lost: BTreeSet<DateTime<Utc>>,
     /// The user's row at the last listing that succeeded.
     row: Fingerprint,
     /// When the report of that row was made.
@@ -81,6 +87,7 @@ impl Memory {
         Self {
             watch,
             users: HashMap::new(),
+            unreported: Unreported::default(),
             dates_differ_said: false,
         }
     }
@@ -126,7 +133,7 @@ impl Memory {
             .users
             .entry(Arc::clone(&row.user))
             .or_insert_with(|| Known::nothing(row, generated));
-        match listing {
+        let (keys, last) = match listing {
             Some(User {
                 reading: Reading::Unread(reason),
                 ..
@@ -134,15 +141,16 @@ impl Memory {
                 known.last = LastListing::Failed(reason);
                 return;
             }
-            Some(user) => {
-                known.take_keys(user.keys);
-                known.last = LastListing::Read;
-            }
-            None => {
-                known.keys.clear();
-                known.last = LastListing::Gone;
-            }
+            Some(user) => (user.keys, LastListing::Read),
+            None => (Vec::new(), LastListing::Gone),
+        };
+        if generated > known.generated {
+            known.lost.clear();
         }
+        let shown = row.keys().map(|slot| slot.last_rotated);
+        known.lost.extend(shown);
+        known.take_keys(keys);
+        known.last = last;
         known.row = row.fingerprint();
         known.generated = generated;
         known.agrees = agrees(row, &known.keys);
@@ -153,6 +161,19 @@ impl Memory {
                  only ListAccessKeys is believed"
             );
         }
+    }
+
+    /// The old keys that are gone, by the user who held them: deleted, or still held by a user who
+    /// was renamed.
+    pub(crate) fn lost(&self, now: DateTime<Utc>) -> HashSet<(Arc<str>, DateTime<Utc>)> {
+        let of_user = |(user, known): (&Arc<str>, &Known)| {
+            let old = known
+                .lost
+                .iter()
+                .filter(|key| self.watch.is_old(**key, now));
+            old.map(|key| (Arc::clone(user), *key)).collect::<Vec<_>>()
+        };
+        self.users.iter().flat_map(of_user).collect()
     }
 
     /// The keys whose last use has to be asked for: the report can't tell it of those that match no
@@ -197,6 +218,13 @@ impl Memory {
         }
     }
 
+    /// Takes note that such a question was not answered.
+    pub(crate) fn ask_again(&mut self, user: &str, key: &KeyName) {
+        if let Some(known) = self.users.get_mut(user) {
+            known.asked.remove(key);
+        }
+    }
+
     /// The user of `row` as now known; `None` if gone.
     pub(crate) fn user(&self, row: &Row) -> Option<User> {
         let name = Arc::clone(&row.user);
@@ -220,6 +248,7 @@ impl Known {
         Self {
             keys: Vec::new(),
             last: LastListing::Gone,
+            lost: BTreeSet::new(),
             row: row.fingerprint(),
             generated,
             agrees: true,
@@ -228,13 +257,18 @@ impl Known {
         }
     }
 
-    /// Takes the keys of a new listing, and keeps what is known of their last use.
+    /// Takes the keys of a new listing, keeps what is known of their last use, and notes which are
+    /// gone.
     fn take_keys(&mut self, keys: Vec<AccessKey>) {
         let before = std::mem::replace(&mut self.keys, keys);
         for key in &mut self.keys {
             if let Some(old) = before.iter().find(|old| old.name == key.name) {
                 key.last_use = old.last_use.clone();
             }
+        }
+        self.lost.extend(before.iter().map(|key| key.created));
+        for key in &self.keys {
+            self.lost.remove(&key.created);
         }
     }
 }
