@@ -93,13 +93,9 @@ fn the_next_command_is_ready_to_copy() {
     add_key(&aws, "bob", "Active", 10, Some(0));
     let directory = TempDir::new().expect("there is room for a directory");
     let credentials = directory.path().join("credentials");
-    let profile = "[our audit]\naws_access_key_id = AKIAFAKE\naws_secret_access_key = fake\n";
+    let profile = "[audit]\naws_access_key_id = AKIAFAKE\naws_secret_access_key = fake\n";
     std::fs::write(&credentials, profile).expect("the directory is ours");
-    let args = [
-        "--aws.profile=our audit",
-        "--region=eu-west-1",
-        "--output=json",
-    ];
+    let args = ["--aws.profile=audit", "--region=eu-west-1", "--output=json"];
     let output = command(&aws, &args)
         .env("AWS_SHARED_CREDENTIALS_FILE", credentials)
         .output()
@@ -110,7 +106,7 @@ fn the_next_command_is_ready_to_copy() {
     assert_eq!(
         commands(&plan),
         [format!(
-            "aws --profile 'our audit' --region eu-west-1 iam update-access-key --user-name alice --access-key-id {id} \
+            "aws --profile audit --region eu-west-1 iam update-access-key --user-name alice --access-key-id {id} \
              --status Inactive"
         )]
     );
