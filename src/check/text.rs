@@ -2,7 +2,10 @@
 //!
 //! Only the terminal's own colours are used, so that its theme, light or dark, keeps them readable.
 
-use std::io::{self, Write};
+use std::{
+    borrow::Cow,
+    io::{self, Write},
+};
 
 use anstyle::{AnsiColor, Style};
 use textwrap::{Options, WordSplitter};
@@ -185,7 +188,7 @@ impl Page<'_> {
                 self.line(&[lead, (text.0, line)])?;
             } else if free >= 3 {
                 let dots = dots(free);
-                let mut parts = vec![lead, (text.0, line.as_str()), (dim(), &dots)];
+                let mut parts = vec![lead, (text.0, &**line), (dim(), &dots)];
                 parts.extend(tail);
                 self.line(&parts)?;
             } else {
@@ -287,12 +290,13 @@ fn bar(part: usize, whole: usize) -> String {
     format!("{:<BAR$}", "=".repeat(filled))
 }
 
-fn wrapped(text: &str, width: usize) -> Vec<String> {
+fn wrapped(text: &str, width: usize) -> Vec<Cow<'_, str>> {
+    // Nearly every row fits, and finding out where a line may break takes most of the time.
+    if text.width() <= width {
+        return vec![text.into()];
+    }
     let options = Options::new(width).word_splitter(WordSplitter::NoHyphenation);
     textwrap::wrap(text, options)
-        .into_iter()
-        .map(Into::into)
-        .collect()
 }
 
 #[cfg(test)]
