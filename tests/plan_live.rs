@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use support::fake_aws::{Action, ErrorCode, FakeAws, Fault, LastUsed, Operation};
+use tempfile::TempDir;
 
 /// The exporter goes by the machine's clock.
 #[expect(clippy::disallowed_methods, reason = "the edge of the test")]
@@ -39,15 +40,19 @@ fn add_key(aws: &FakeAws, user: &str, status: &str, age: i64, idle: Option<i64>)
     id
 }
 
-fn run(aws: &FakeAws, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_iam-key-exporter"))
+fn command(aws: &FakeAws, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_iam-key-exporter"));
+    command
         .arg("plan")
         .args(args)
         .env_clear()
         .envs(aws.environment())
-        .stdin(Stdio::null())
-        .output()
-        .expect("the binary was built")
+        .stdin(Stdio::null());
+    command
+}
+
+fn run(aws: &FakeAws, args: &[&str]) -> Output {
+    command(aws, args).output().expect("the binary was built")
 }
 
 /// The plan as JSON, and the exit status.
@@ -86,13 +91,22 @@ fn the_next_command_is_ready_to_copy() {
     let aws = aws();
     let id = add_key(&aws, "alice", "Active", 200, Some(60));
     add_key(&aws, "bob", "Active", 10, Some(0));
-    let (plan, status) = plan(&aws, &["--aws.profile=default", "--region=eu-west-1"]);
-    assert_eq!(status, Some(0));
+    let directory = TempDir::new().expect("there is room for a directory");
+    let credentials = directory.path().join("credentials");
+    let profile = "[audit]\naws_access_key_id = AKIAFAKE\naws_secret_access_key = fake\n";
+    std::fs::write(&credentials, profile).expect("the directory is ours");
+    let args = ["--aws.profile=audit", "--region=eu-west-1", "--output=json"];
+    let output = command(&aws, &args)
+        .env("AWS_SHARED_CREDENTIALS_FILE", credentials)
+        .output()
+        .expect("the binary was built");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let plan: Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
     assert_eq!(steps(&plan), ["alice: deactivate"]);
     assert_eq!(
         commands(&plan),
         [format!(
-            "aws --profile default --region eu-west-1 iam update-access-key --user-name alice --access-key-id {id} \
+            "aws --profile audit --region eu-west-1 iam update-access-key --user-name alice --access-key-id {id} \
              --status Inactive"
         )]
     );

@@ -65,9 +65,15 @@ fn write_advice(number: usize, advice: &Advice, plan: &Plan, out: &mut String) -
         writeln!(out)?;
     }
     let mut code = String::new();
+    let mut last_purpose = "";
     for action in &advice.actions {
         if let Some(command) = action.command(&advice.user, &plan.cli) {
-            writeln!(code, "# {}\n{}", action.purpose(), command.line())?;
+            let purpose = action.purpose();
+            if purpose != last_purpose {
+                writeln!(code, "# {purpose}")?;
+            }
+            last_purpose = purpose;
+            writeln!(code, "{}", command.line())?;
         }
     }
     if !code.is_empty() {

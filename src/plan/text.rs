@@ -58,9 +58,15 @@ fn write_advice(
     for note in &advice.notes {
         writeln!(out, "{}", broken(note, "   - ", "     ", width))?;
     }
+    let mut last_purpose = "";
     for action in &advice.actions {
         if let Some(command) = action.command(&advice.user, &plan.cli) {
-            writeln!(out, "   # {}\n   {}", action.purpose(), command.line())?;
+            let purpose = action.purpose();
+            if purpose != last_purpose {
+                writeln!(out, "   # {purpose}")?;
+            }
+            last_purpose = purpose;
+            writeln!(out, "   {}", command.line())?;
         }
     }
     writeln!(out)
