@@ -33,7 +33,7 @@ const JITTER: f64 = 0.1;
 #[command(next_help_heading = "Refresh")]
 #[group(skip)]
 pub struct Args {
-    /// Time between two refreshes, e.g. 5m; at least 10s
+    /// Time from the start of one refresh to the next, e.g. 5m; at least 10s
     #[arg(long = "refresh.interval", env = "IAM_KEY_EXPORTER_REFRESH_INTERVAL", value_name = "DURATION",
         default_value = "5m", value_parser = interval)]
     pub interval: Duration,
@@ -104,14 +104,18 @@ impl Refresher {
     pub async fn run(mut self) {
         let mut retries = self.retries();
         loop {
+            let start = Instant::now();
             let complete = self.refresh().await;
-            let pause = if complete {
+            let end = Instant::now();
+            let next = if complete {
                 retries = self.retries();
-                self.args.interval.mul_f64(1.0 + JITTER * fastrand::f64())
+                let interval = self.args.interval.mul_f64(1.0 + JITTER * fastrand::f64());
+                // Refreshes that take longer than the interval leave AWS some rest all the same.
+                (start + interval).max(end + SHORTEST_INTERVAL)
             } else {
-                retries.next().unwrap_or(self.args.interval)
+                end + retries.next().unwrap_or(self.args.interval)
             };
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep_until(next).await;
         }
     }
 

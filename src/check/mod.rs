@@ -1,7 +1,7 @@
 //! `iam-key-exporter check`: the control once, in a terminal or in CI.
 //!
 //! Reads the source once, judges every key, writes the results and ends with a status that tells
-//! whether there are alarms or errors. `judge` knows what the control says, [`format`] how it is
+//! whether there are alarms or errors. `judge` knows what the control says, [`mod@format`] how it is
 //! written.
 
 mod args;
