@@ -1,5 +1,6 @@
 # make run     the exporter with made-up data, at http://localhost:10114 (ARGS='…' for other arguments)
 # make test    every test, those against moto and Prometheus too; fetches these first, into target/
+# make test-prometheus3    the tests in which Prometheus takes part, once more with a Prometheus 3; fetches that too
 # make lint    formatting, lints, documentation, dependencies, and what is shipped in deploy/
 # make bench   what refreshes and scrapes cost, beside Python's client, as tables
 # make fmt     formats the source
@@ -7,7 +8,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := test
-.PHONY: run test test-setup lint lint-source lint-docs lint-deps lint-deploy lint-scripts bench fmt
+.PHONY: run test test-prometheus3 test-setup lint lint-source lint-docs lint-deps lint-deploy lint-scripts bench fmt
 
 TOOLS := $(CURDIR)/target/tools
 VENV := $(CURDIR)/target/venv
@@ -20,11 +21,17 @@ run:
 	cargo run --locked -- $(ARGS)
 
 # The examples in the documentation have a run of their own: --include-ignored would run those marked `ignore` too.
-test: export IAM_KEY_EXPORTER_TEST_TOOLS := $(TOOLS)
-test: export IAM_KEY_EXPORTER_TEST_VENV := $(VENV)
+test test-prometheus3: export IAM_KEY_EXPORTER_TEST_TOOLS := $(TOOLS)
+test test-prometheus3: export IAM_KEY_EXPORTER_TEST_VENV := $(VENV)
 test: test-setup
 	cargo test --locked --no-fail-fast --tests -- --include-ignored
 	cargo test --locked --doc
+
+test-prometheus3: export IAM_KEY_EXPORTER_TEST_PROMETHEUS := $(TOOLS)/prometheus3/bin/prometheus
+test-prometheus3: test-setup
+	tests/real/setup-prometheus3
+	cargo test --locked --no-fail-fast --test real_alerts --test rules_real --test dashboards_real -- --include-ignored
+	cargo test --locked --no-fail-fast --test real_parts -- --include-ignored prometheus promtool the_shipped_scrape_job
 
 test-setup:
 	tests/real/setup
@@ -52,7 +59,7 @@ lint-deploy: test-setup
 
 lint-scripts:
 	if command -v shellcheck >/dev/null; then \
-	  shellcheck .ci/run tests/real/setup; \
+	  shellcheck .ci/run tests/real/setup tests/real/setup-prometheus3; \
 	else \
 	  echo "shellcheck is not installed: the scripts were not checked" >&2; \
 	fi

@@ -61,11 +61,7 @@ impl Alertmanager {
                 .arg("--web.listen-address=127.0.0.1:0")
                 .arg("--cluster.listen-address="),
         );
-        let address = process.wait_for_line("address", |line| {
-            line.contains("msg=\"Listening on\"")
-                .then(|| line.split_once("address=")?.1.split_whitespace().next())?
-                .and_then(|address| address.parse().ok())
-        });
+        let address = process.wait_for_listening_on();
         Self {
             address,
             told: receive(listener),

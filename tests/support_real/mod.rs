@@ -1,5 +1,5 @@
-//! What the tests against real parts stand on: moto as AWS, Prometheus and promtool as themselves, and the exporter's
-//! binary between them.
+//! What the tests against real parts stand on: moto as AWS, Prometheus, promtool and Alertmanager as themselves, and
+//! the exporter's binary between them.
 
 #![allow(
     dead_code,
@@ -8,21 +8,27 @@
 )]
 
 mod account;
+mod alertmanager;
 mod exporter;
 mod exposition;
 mod http;
+mod inbox;
 mod moto;
 mod policies;
 mod process;
 mod prometheus;
 mod tools;
 mod wait;
+mod watch;
 
 pub(crate) use account::{SEEDS, seeded};
-pub(crate) use exporter::{Exporter, Strategy};
+pub(crate) use alertmanager::Alertmanager;
+pub(crate) use exporter::{Exporter, Place, Strategy};
 pub(crate) use exposition::{Metrics, serve_static};
+pub(crate) use inbox::{Group, Inbox, text_map};
 pub(crate) use moto::{ACCOUNT, ListedKey, Moto, Used};
 pub(crate) use policies::{actions, operation, shipped_policy, without};
 pub(crate) use prometheus::{Prometheus, check_metrics};
 pub(crate) use tools::aws_cli;
 pub(crate) use wait::{now, wait_for};
+pub(crate) use watch::{Watch, text};

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use aws_sdk_iam::Client;
 use aws_sdk_iam::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_iam::types::StatusType;
 use chrono::DateTime;
 use serde_json::{Value, json};
 
@@ -112,6 +113,34 @@ impl Moto {
             }),
         )
         .await;
+    }
+
+    /// Gives the user a key, made now, as a person does who rotates one.
+    pub(crate) async fn add_new_key(&self, user: &str) {
+        self.create_key(user).await;
+    }
+
+    /// Deactivates a key, as a person does who rotates it.
+    pub(crate) async fn deactivate_key(&self, key: &ListedKey) {
+        self.iam
+            .update_access_key()
+            .user_name(&key.user)
+            .access_key_id(&key.id)
+            .status(StatusType::Inactive)
+            .send()
+            .await
+            .expect("moto deactivates a key");
+    }
+
+    /// Deletes a key, as a person does who has rotated it.
+    pub(crate) async fn delete_key(&self, key: &ListedKey) {
+        self.iam
+            .delete_access_key()
+            .user_name(&key.user)
+            .access_key_id(&key.id)
+            .send()
+            .await
+            .expect("moto deletes a key");
     }
 
     /// From now on the key was last used then.

@@ -1,6 +1,7 @@
 //! A program that lives as long as its handle, and whose output is shown when the test fails.
 
 use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
@@ -50,6 +51,18 @@ impl Process {
             _stdin: child.stdin.take(),
             child,
         }
+    }
+
+    /// The address that a program of Prometheus' family says it listens on. Each writes it as a field of its log line,
+    /// in the words of the toolkit that they share.
+    pub(crate) fn wait_for_listening_on(&self) -> SocketAddr {
+        self.wait_for_line("address", |line| {
+            if !line.contains("msg=\"Listening on\"") {
+                return None;
+            }
+            let address = line.split_once("address=")?.1.split_whitespace().next()?;
+            address.trim_matches('"').parse().ok()
+        })
     }
 
     /// The first answer that `find` gives to a line of the program's output.

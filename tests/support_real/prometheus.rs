@@ -14,6 +14,9 @@ use super::process::Process;
 use super::tools;
 use super::wait::wait_for;
 
+/// How much sooner the alerts come and go in the tests: the 15 minutes for which most must hold are 12 seconds.
+const SHORTENING: u32 = 75;
+
 /// A running Prometheus that scrapes one target every second.
 pub(crate) struct Prometheus {
     address: SocketAddr,
@@ -39,22 +42,40 @@ impl Element {
 }
 
 impl Prometheus {
-    /// Starts on the shipped configuration, changed in two places: the target's address and the interval.
+    /// Starts on the shipped configuration, changed in two places: the target's address and the interval. There are no
+    /// rules beside it.
     pub(crate) fn scraping(target: SocketAddr) -> Self {
         Self::scraping_each(&[target])
     }
 
     /// The same with several targets in the one job.
     pub(crate) fn scraping_each(targets: &[SocketAddr]) -> Self {
+        Self::start(&shipped_configuration(targets), None)
+    }
+
+    /// The same with the shipped rules, evaluated every second, and an Alertmanager that is told of alerts. The rules
+    /// differ from the shipped ones in what [`shortened`] says.
+    pub(crate) fn alerting(targets: &[SocketAddr], alertmanager: SocketAddr) -> Self {
+        let config = shipped_configuration(targets);
+        let config = replace_once(&config, "localhost:9093", &alertmanager.to_string());
+        let config = replace_once(
+            &config,
+            "evaluation_interval: 60s",
+            "evaluation_interval: 1s",
+        );
+        let rules = fs::read_to_string(tools::repository("deploy/prometheus/rules.yml"))
+            .expect("the shipped rules are readable");
+        Self::start(&config, Some(&shortened(&rules)))
+    }
+
+    fn start(config: &str, rules: Option<&str>) -> Self {
         let data = TempDir::new().expect("a temporary directory can be made");
-        let shipped = fs::read_to_string(tools::repository("deploy/prometheus/prometheus.yml"))
-            .expect("the shipped configuration is readable");
-        let targets: Vec<String> = targets.iter().map(ToString::to_string).collect();
-        let next = "\n          - ";
-        let config = replace_once(&shipped, "localhost:10114", &targets.join(next));
-        let config = replace_once(&config, "scrape_interval: 60s", "scrape_interval: 1s");
         let file = data.path().join("prometheus.yml");
         fs::write(&file, config).expect("the temporary directory is writable");
+        if let Some(rules) = rules {
+            fs::write(data.path().join("rules.yml"), rules)
+                .expect("the temporary directory is writable");
+        }
 
         let process = Process::start(
             "prometheus",
@@ -66,13 +87,8 @@ impl Prometheus {
                 ))
                 .arg("--web.listen-address=127.0.0.1:0"),
         );
-        let address = process.wait_for_line("address", |line| {
-            line.contains("msg=\"Listening on\"")
-                .then(|| line.split_once("address=")?.1.split_whitespace().next())?
-                .and_then(|address| address.parse().ok())
-        });
         Self {
-            address,
+            address: process.wait_for_listening_on(),
             _process: process,
             _data: data,
         }
@@ -91,7 +107,8 @@ impl Prometheus {
         .await
     }
 
-    async fn query(&self, query: &str) -> Result<Vec<Element>, String> {
+    /// The instant vector that the query gives now.
+    pub(crate) async fn query(&self, query: &str) -> Result<Vec<Element>, String> {
         let query = utf8_percent_encode(query, NON_ALPHANUMERIC);
         let json = self.ask(&format!("/api/v1/query?query={query}")).await?;
         json["data"]["result"]
@@ -168,7 +185,35 @@ pub(crate) fn check_metrics(page: &str) -> Vec<String> {
     complaints
 }
 
-fn replace_once(text: &str, from: &str, to: &str) -> String {
+fn shipped_configuration(targets: &[SocketAddr]) -> String {
+    let shipped = fs::read_to_string(tools::repository("deploy/prometheus/prometheus.yml"))
+        .expect("the shipped configuration is readable");
+    let targets: Vec<_> = targets.iter().map(|target| format!("'{target}'")).collect();
+    let config = replace_once(
+        &shipped,
+        "- targets:\n          - localhost:10114",
+        &format!("- targets: [{}]", targets.join(", ")),
+    );
+    replace_once(&config, "scrape_interval: 60s", "scrape_interval: 1s")
+}
+
+/// The rules with each `for` and `keep_firing_for` a [`SHORTENING`]th as long, so that they stay in proportion.
+fn shortened(rules: &str) -> String {
+    let line = |line: &str| {
+        let (name, duration) = line.split_once(": ")?;
+        if !["for", "keep_firing_for"].contains(&name.trim_start()) {
+            return None;
+        }
+        let duration = humantime::parse_duration(duration).expect("a rule waits for a duration");
+        Some(format!("{name}: {}s", (duration / SHORTENING).as_secs()))
+    };
+    rules
+        .lines()
+        .map(|text| line(text).unwrap_or_else(|| text.to_owned()) + "\n")
+        .collect()
+}
+
+pub(super) fn replace_once(text: &str, from: &str, to: &str) -> String {
     assert_eq!(
         text.matches(from).count(),
         1,

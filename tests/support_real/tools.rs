@@ -17,14 +17,17 @@ pub(crate) fn aws_cli() -> PathBuf {
     bin
 }
 
-/// A program of Prometheus: `prometheus` or `promtool`.
+/// A program of Prometheus or Alertmanager. Prometheus is a parameter, for the tests are run with more than one;
+/// promtool lies beside it.
 pub(crate) fn tool(name: &str) -> PathBuf {
-    present(
-        env_path("IAM_KEY_EXPORTER_TEST_TOOLS", "target/tools")
-            .join("bin")
-            .join(name),
-        name,
-    )
+    let programs = env_path("IAM_KEY_EXPORTER_TEST_TOOLS", "target/tools").join("bin");
+    let program = match (std::env::var_os("IAM_KEY_EXPORTER_TEST_PROMETHEUS"), name) {
+        (Some(prometheus), "prometheus" | "promtool") => {
+            Path::new(&prometheus).with_file_name(name)
+        }
+        _ => programs.join(name),
+    };
+    present(program, name)
 }
 
 /// A file of the repository.
