@@ -15,7 +15,7 @@ use prometheus_client::{
 
 use super::{
     accounts,
-    labels::{Identities, KeyLabels, UnixSeconds},
+    labels::{Identities, KeyLabels, LastUseLabels, UnixSeconds},
     tags,
 };
 use crate::{
@@ -125,7 +125,7 @@ impl<'a> View<'a> {
             };
             let labels = KeyLabels {
                 identity,
-                more: [("status", key.status.as_str())],
+                status: key.status.as_str(),
             };
             family.encode_family(&labels)?.encode_gauge(&value)
         })
@@ -195,12 +195,10 @@ impl<'a> View<'a> {
             let LastUse::At(used) = &key.last_use else {
                 return Ok(());
             };
-            let labels = KeyLabels {
+            let labels = LastUseLabels {
                 identity,
-                more: [
-                    ("aws_service", &*used.service),
-                    ("aws_region", &*used.region),
-                ],
+                service: &used.service,
+                region: &used.region,
             };
             family.encode_family(&labels)?.encode_gauge(&1_u32)
         })
