@@ -32,4 +32,5 @@ pub mod rules;
 pub mod serve;
 pub mod snapshot;
 pub mod source;
+mod visible;
 pub mod web;

@@ -8,7 +8,8 @@ use std::{
 
 use html_escape::{encode_double_quoted_attribute, encode_text};
 
-use super::{report::Report, rows::Status, visible::visible};
+use super::{report::Report, rows::Status};
+use crate::visible::visible;
 
 const STYLE: &str = include_str!("html/page.css");
 

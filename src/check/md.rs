@@ -2,7 +2,8 @@
 
 use std::io::{self, Write};
 
-use super::{report::Report, rows::Status, visible::visible};
+use super::{report::Report, rows::Status};
+use crate::visible::visible;
 
 pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let control = report.control;

@@ -22,7 +22,6 @@ mod progress;
 pub mod report;
 pub mod rows;
 mod text;
-mod visible;
 mod xml;
 
 use std::{

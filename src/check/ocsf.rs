@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 
-use serde::{Serializer, ser::Serialize};
+use serde::Serializer;
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -16,20 +16,15 @@ const VERSION: &str = "1.5.0";
 
 pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let mut json = serde_json::Serializer::pretty(&mut *out);
-    json.collect_seq(report.rows.iter().map(|row| Finding { report, row }))?;
+    let finding = |row| Finding { report, row }.value();
+    json.collect_seq(report.rows.iter().map(finding))?;
     writeln!(out)
 }
 
-/// A finding, made only when it is written: all of them at once would be large.
+/// What a finding is made of. It is made only when it is written: all of them at once would be large.
 struct Finding<'a> {
     report: &'a Report,
     row: &'a Row,
-}
-
-impl Serialize for Finding<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.value().serialize(serializer)
-    }
 }
 
 impl Finding<'_> {

@@ -2,6 +2,7 @@
 //!
 //! Only the terminal's own colours are used, so that its theme, light or dark, keeps them readable.
 
+use crate::visible::visible;
 use std::{
     borrow::Cow,
     io::{self, Write},
@@ -15,7 +16,6 @@ use super::{
     format::Layout,
     report::Report,
     rows::{Row, Status},
-    visible::visible,
 };
 
 /// Which rows are shown.

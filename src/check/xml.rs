@@ -10,7 +10,7 @@ use quick_xml::{
     events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event},
 };
 
-use super::visible::visible;
+use crate::visible::visible;
 
 /// A writer of indented XML that has begun with the declaration. Text and attribute values may hold
 /// anything: what XML can't hold, not even escaped, is written out.

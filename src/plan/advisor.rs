@@ -4,9 +4,10 @@ use chrono::{DateTime, Utc};
 
 use super::{
     advice::{Action, Grounds},
-    command::{is_key_id, visible},
+    command::is_key_id,
     words::{Named, instant},
 };
+use crate::visible::visible;
 use crate::{
     inventory::User,
     key::{AccessKey, KeyName, KeyStatus, LastUse},
@@ -238,7 +239,7 @@ impl<'a> Advisor<'a> {
     }
 
     fn shown(&self, key: &AccessKey) -> String {
-        visible(&self.names[self.index(key)])
+        visible(&self.names[self.index(key)]).into_owned()
     }
 
     fn described(&self, key: &AccessKey) -> String {

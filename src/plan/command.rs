@@ -1,5 +1,7 @@
 //! Commands of the AWS CLI, quoted for a POSIX shell.
 
+use crate::visible::is_unseen;
+
 /// What every command is given.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Cli {
@@ -91,7 +93,7 @@ pub fn is_usable(value: &str) -> bool {
     !PLACES.iter().any(|place| value.starts_with(place))
         && !value
             .chars()
-            .any(|c| c != '\n' && c != '\t' && !is_visible(c))
+            .any(|c| c != '\n' && c != '\t' && is_unseen(c))
 }
 
 /// Whether a key id can be one of IAM's, which are of letters, digits and `_`.
@@ -99,24 +101,6 @@ pub fn is_usable(value: &str) -> bool {
 /// Source: IAM API Reference, `AccessKeyMetadata`.
 pub fn is_key_id(id: &str) -> bool {
     !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-}
-
-/// A text on one line, with everything escaped that a terminal would act upon or not show.
-pub fn visible(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        if is_visible(c) {
-            shown.push(c);
-        } else {
-            shown.extend(c.escape_debug());
-        }
-    }
-    shown
-}
-
-/// Whether `c` shows as itself: no control, no change of direction, no line separator.
-fn is_visible(c: char) -> bool {
-    !c.is_control() && !c.escape_debug().collect::<String>().starts_with("\\u")
 }
 
 #[cfg(test)]
@@ -186,14 +170,6 @@ mod tests {
             region: None,
         };
         assert_eq!(hostile.aws(), None);
-    }
-
-    #[test]
-    fn a_shown_text_is_one_line_without_anything_hidden() {
-        assert_eq!(
-            visible("a'b\n\u{1b}\u{202e}\"é\\"),
-            "a'b\\n\\u{1b}\\u{202e}\"é\\"
-        );
     }
 
     #[test]

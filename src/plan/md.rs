@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::{Plan, advice::Advice, command::visible, words::instant};
+use super::{Plan, advice::Advice, words::instant};
+use crate::visible::visible;
 
 pub(super) fn render(plan: &Plan) -> String {
     let mut text = String::new();
@@ -112,7 +113,7 @@ mod tests {
     fn no_text_turns_into_markup() {
         assert_eq!(
             escaped("<b>|`x`[l](u)\n*_\\a"),
-            "\\<b\\>\\|\\`x\\`\\[l\\](u)\\\\n\\*\\_\\\\a"
+            "\\<b\\>\\|\\`x\\`\\[l\\](u)\\\\u{a}\\*\\_\\\\a"
         );
     }
 

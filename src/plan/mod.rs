@@ -23,6 +23,7 @@ use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
 use self::{advice::Advice, command::Cli, planner::Planner};
+use crate::visible::visible;
 use crate::{
     cli::{Exit, MetricsArgs, PolicyArgs, one_of},
     counts::RequestCounts,
@@ -286,7 +287,7 @@ impl Plan {
         for name in &self.not_found {
             remarks.push(format!(
                 "no user {} with access keys was found",
-                command::visible(name)
+                visible(name)
             ));
         }
         remarks

@@ -11,8 +11,9 @@ use tokio::time::Instant;
 use super::{
     Failure, Plan, Unread,
     advice::{Grounds, advise, worst_first},
-    command::{self, Cli},
+    command::Cli,
 };
+use crate::visible::visible;
 use crate::{
     clock::Clock,
     inventory::{Inventory, Listing, Reading, User},
@@ -58,7 +59,7 @@ impl Planner {
                     plan.failures.push(Failure {
                         account,
                         reason: error.reason,
-                        message: command::visible(&error.message),
+                        message: visible(&error.message).into_owned(),
                     });
                 }
             }

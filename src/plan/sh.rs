@@ -10,9 +10,10 @@ use chrono::{DateTime, Utc};
 use super::{
     Plan,
     advice::{Action, Advice},
-    command::{quoted, visible},
+    command::quoted,
     words::instant,
 };
+use crate::visible::visible;
 use crate::{key::LastUse, metrics::exporter::VERSION};
 
 const PRELUDE: &str = include_str!("prelude.sh");

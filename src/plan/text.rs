@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::{Plan, advice::Advice, command::visible};
+use super::{Plan, advice::Advice};
+use crate::visible::visible;
 
 /// The plan, its sentences broken at `width` columns if there is one. Commands never are, so that
 /// they can be copied.

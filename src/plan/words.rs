@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
-use super::command::visible;
+use crate::visible::visible;
 use crate::{
     key::{AccessKey, LastUse},
     policy::Policy,

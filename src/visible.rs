@@ -7,7 +7,7 @@ use std::borrow::Cow;
 /// The text with everything that isn't meant to be seen written out, e.g. an escape character as
 /// `\u{1b}`: control characters, which drive terminals and which XML forbids, and the invisible
 /// ones, which make one name look like another.
-pub(super) fn visible(text: &str) -> Cow<'_, str> {
+pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     if !text.contains(is_unseen) {
         return Cow::Borrowed(text);
     }
@@ -22,7 +22,8 @@ pub(super) fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-fn is_unseen(character: char) -> bool {
+/// Whether the character drives a terminal or doesn't show.
+pub(crate) fn is_unseen(character: char) -> bool {
     character.is_control()
         || matches!(
             character,
