@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "these are tests, their helpers too")]
 
+#[path = "exporter/chunked.rs"]
+mod chunked;
+
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::Read as _;
@@ -14,6 +17,9 @@ use iam_key_exporter::metrics::exposition::Exposer;
 use iam_key_exporter::web::listen::ListenAddress;
 use iam_key_exporter::web::routes::{Readiness, Routes};
 use iam_key_exporter::web::server::{self, Limits};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -156,14 +162,26 @@ impl Client {
             .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
             .collect();
         if !to_head {
-            let len: usize = headers["content-length"].parse().unwrap();
-            while body.len() < len {
+            let length: Option<usize> = headers
+                .get("content-length")
+                .map(|length| length.parse().unwrap());
+            if length.is_none() {
+                assert_eq!(headers["transfer-encoding"], "chunked");
+            }
+            body = loop {
+                let whole = match length {
+                    Some(length) => (body.len() >= length).then(|| body.clone()),
+                    None => chunked::body(&body),
+                };
+                if let Some(whole) = whole {
+                    break whole;
+                }
                 assert!(
                     self.0.read_buf(&mut body).await.unwrap() > 0,
                     "closed within a body"
                 );
-            }
-            assert_eq!(body.len(), len);
+            };
+            assert_eq!(length.unwrap_or(body.len()), body.len());
         }
         Response {
             status,
@@ -255,6 +273,90 @@ async fn gzip_carries_the_same_body() {
         .unwrap();
     assert_eq!(lines(&unpacked), lines(plain.text()));
     assert_eq!(plain.text().lines().count(), 20_002);
+}
+
+/// Many series, then whatever is done at their end.
+struct Long<F>(F);
+
+impl<F> std::fmt::Debug for Long<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Long")
+    }
+}
+
+impl<F: Fn() + Send + Sync + 'static> Collector for Long<F> {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
+        let mut family = encoder.encode_descriptor("long", "Long.", None, MetricType::Gauge)?;
+        for number in 0..20_000_u32 {
+            let label = [("number", number)];
+            family.encode_family(&label)?.encode_gauge(&number)?;
+        }
+        (self.0)();
+        Ok(())
+    }
+}
+
+async fn server_of<F: Fn() + Send + Sync + Clone + 'static>(at_the_end: F) -> Server {
+    let exposer = Exposer::new(move || {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Long(at_the_end.clone())));
+        vec![Arc::new(registry)]
+    });
+    Server::start_with(exposer, "/metrics", &["127.0.0.1:0"], Limits::default()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_body_is_sent_while_it_is_rendered() {
+    let (permit, permits) = mpsc::channel::<()>();
+    let permits = Arc::new(Mutex::new(permits));
+    let server = server_of(move || permits.lock().unwrap().recv().unwrap()).await;
+    let mut client = server.connect().await;
+    client.send("GET", "/metrics", &[]).await;
+    let mut begun = vec![0; 64 * 1024];
+    timeout(DEADLINE, client.0.read_exact(&mut begun))
+        .await
+        .expect("nothing comes before all is rendered")
+        .unwrap();
+    permit.send(()).unwrap();
+    let rest = timeout(DEADLINE, async {
+        let mut all = begun;
+        while !all.ends_with(b"\r\n0\r\n\r\n") {
+            assert!(client.0.read_buf(&mut all).await.unwrap() > 0);
+        }
+        all
+    });
+    let all = rest.await.expect("the end never comes");
+    let head = all.windows(4).position(|w| w == b"\r\n\r\n").unwrap();
+    let body = chunked::body(&all[head + 4..]).unwrap();
+    let text = String::from_utf8(body).unwrap();
+    assert_eq!(text.matches("\nlong{").count(), 20_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_breaks_off_does_not_look_whole() {
+    let server = server_of(|| panic!("the end breaks")).await;
+    let mut client = server.connect().await;
+    client.send("GET", "/metrics", &[]).await;
+    let received = client.closed().await;
+    assert!(received.starts_with(b"HTTP/1.1 200 OK\r\n"));
+    let head = received.windows(4).position(|w| w == b"\r\n\r\n").unwrap();
+    assert_eq!(chunked::body(&received[head + 4..]), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn head_of_a_long_body_tells_no_wrong_length() {
+    let server = server_of(|| {}).await;
+    let mut client = server.connect().await;
+    client
+        .send("HEAD", "/metrics", &[("Connection", "close")])
+        .await;
+    let head = client.receive(true).await;
+    assert_eq!(head.status, 200);
+    assert_ne!(
+        head.headers.get("content-length").map(String::as_str),
+        Some("0")
+    );
+    assert_eq!(client.closed().await, b"");
 }
 
 #[tokio::test]

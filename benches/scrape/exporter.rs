@@ -60,8 +60,9 @@ pub(crate) async fn time_renders(keys: usize) -> anyhow::Result<()> {
         while times.len() < 5 || (times.len() < 101 && began.elapsed() < Duration::from_secs(1)) {
             let start = Instant::now();
             let exposition = exposer.scrape(kind.format, kind.encoding).await?;
+            exposition.ended().await?;
             times.push(start.elapsed());
-            bytes = exposition.len();
+            bytes = exposition.len().context("it has ended")?;
             // Or else the next scrape may be given the same body.
             drop(exposition);
             settle("self")?;

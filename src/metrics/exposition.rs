@@ -7,16 +7,17 @@
 
 mod blocks;
 mod exposer;
+mod growing;
 mod writer;
 
 use std::fmt;
 
-use bytes::Bytes;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::registry::Registry;
 
 use blocks::Blocks;
-pub use exposer::{Exposer, RenderError};
+pub use exposer::Exposer;
+pub use growing::{Exposition, RenderError};
 use writer::Writer;
 
 /// The text format of an exposition.
@@ -47,36 +48,6 @@ pub enum Encoding {
     Gzip,
 }
 
-/// A rendered exposition, in the chunks it was written in, so that neither rendering nor sending ever
-/// copies it whole.
-#[derive(Debug, Default)]
-pub struct Exposition {
-    chunks: Vec<Bytes>,
-    len: u64,
-}
-
-impl Exposition {
-    fn new(chunks: Vec<Bytes>) -> Self {
-        let len = chunks.iter().map(|chunk| chunk.len() as u64).sum();
-        Self { chunks, len }
-    }
-
-    /// The chunks in order; none is empty.
-    pub fn chunks(&self) -> &[Bytes] {
-        &self.chunks
-    }
-
-    /// The length of all chunks together, in bytes.
-    pub fn len(&self) -> u64 {
-        self.len
-    }
-
-    /// Whether there is nothing in it.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-}
-
 /// Renders the registries one after another as a single exposition.
 ///
 /// Families must differ between the registries: each family may appear once. Metrics must carry no
@@ -89,17 +60,27 @@ pub fn render<'a>(
     format: Format,
     encoding: Encoding,
 ) -> Result<Exposition, fmt::Error> {
-    render_into(&Blocks::default(), registries, format, encoding)
+    let exposition = Exposition::default();
+    render_into(
+        &exposition,
+        &Blocks::default(),
+        registries,
+        format,
+        encoding,
+    )?;
+    Ok(exposition)
 }
 
-/// [`render`] with memory that was used before.
+/// [`render`] into an exposition that may be read meanwhile, with memory that was used before. It is
+/// ended only if all goes well.
 fn render_into<'a>(
+    exposition: &Exposition,
     blocks: &Blocks,
     registries: impl IntoIterator<Item = &'a Registry>,
     format: Format,
     encoding: Encoding,
-) -> Result<Exposition, fmt::Error> {
-    let mut writer = Writer::new(format, encoding, blocks);
+) -> fmt::Result {
+    let mut writer = Writer::new(exposition, format, encoding, blocks);
     for registry in registries {
         encode_registry(&mut writer, registry)?;
     }

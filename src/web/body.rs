@@ -1,6 +1,5 @@
 //! What a response carries.
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -8,9 +7,10 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 
-use crate::metrics::exposition::Exposition;
+use crate::metrics::exposition::{Exposition, RenderError};
 
-/// The body of a response: one text, or the chunks of an exposition that others may be receiving too.
+/// The body of a response: one text, or the chunks of an exposition that may still grow and that others
+/// may be receiving too.
 #[derive(Debug)]
 pub struct ResponseBody(Content);
 
@@ -20,7 +20,8 @@ enum Content {
     Exposition {
         exposition: Arc<Exposition>,
         next: usize,
-        remaining: u64,
+        /// Bytes not yet sent; unknown if the exposition was growing when its sending began.
+        remaining: Option<u64>,
     },
 }
 
@@ -42,60 +43,71 @@ impl From<Arc<Exposition>> for ResponseBody {
 }
 
 impl ResponseBody {
-    /// Bytes not yet sent.
-    pub(super) fn remaining(&self) -> u64 {
+    /// Bytes not yet sent, if known.
+    pub(super) fn remaining(&self) -> Option<u64> {
         match &self.0 {
-            Content::Text(text) => text.len() as u64,
+            Content::Text(text) => Some(text.len() as u64),
             Content::Exposition { remaining, .. } => *remaining,
-        }
-    }
-
-    pub(super) fn next_chunk(&mut self) -> Option<Bytes> {
-        match &mut self.0 {
-            Content::Text(text) => Some(std::mem::take(text)).filter(|text| !text.is_empty()),
-            Content::Exposition {
-                exposition,
-                next,
-                remaining,
-            } => {
-                let chunk = exposition.chunks().get(*next)?.clone();
-                *next += 1;
-                *remaining -= chunk.len() as u64;
-                Some(chunk)
-            }
         }
     }
 }
 
 impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = RenderError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.next_chunk().map(|chunk| Ok(Frame::data(chunk))))
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, RenderError>>> {
+        let chunk = match &mut self.0 {
+            Content::Text(text) => {
+                let text = std::mem::take(text);
+                Poll::Ready((!text.is_empty()).then_some(Ok(text)))
+            }
+            Content::Exposition {
+                exposition,
+                next,
+                remaining,
+            } => {
+                let chunk = exposition.poll_chunk(*next, context);
+                if let Poll::Ready(Some(Ok(chunk))) = &chunk {
+                    *next += 1;
+                    *remaining = remaining.map(|remaining| remaining - chunk.len() as u64);
+                }
+                chunk
+            }
+        };
+        chunk.map(|chunk| chunk.map(|chunk| chunk.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.remaining() == 0
+        self.remaining() == Some(0)
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.remaining())
+        self.remaining()
+            .map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+    use http_body_util::BodyExt as _;
+
     use super::*;
     use crate::metrics::exposition::{Encoding, Format, render};
+
+    fn next_chunk(body: &mut ResponseBody) -> Option<Bytes> {
+        let frame = body.frame().now_or_never().expect("it is all there")?;
+        frame.unwrap().into_data().ok()
+    }
 
     fn drained(mut body: ResponseBody) -> Vec<u8> {
         let mut left = body.size_hint().exact().unwrap();
         let mut received = Vec::new();
-        while let Some(chunk) = body.next_chunk() {
+        while let Some(chunk) = next_chunk(&mut body) {
             assert!(!chunk.is_empty());
             left -= chunk.len() as u64;
             assert_eq!(body.size_hint().exact(), Some(left));
@@ -115,10 +127,17 @@ mod tests {
     }
 
     #[test]
+    fn the_length_of_what_still_grows_is_open() {
+        let body = ResponseBody::from(Arc::<Exposition>::default());
+        assert_eq!(body.size_hint().exact(), None);
+        assert!(!body.is_end_stream());
+    }
+
+    #[test]
     fn chunks_are_shared_not_copied() {
         let exposition = Arc::new(render([], Format::OpenMetrics, Encoding::Gzip).unwrap());
         let mut body = ResponseBody::from(Arc::clone(&exposition));
-        let chunk = body.next_chunk().unwrap();
+        let chunk = next_chunk(&mut body).unwrap();
         assert_eq!(chunk.as_ptr(), exposition.chunks()[0].as_ptr());
     }
 }

@@ -6,6 +6,8 @@
     reason = "every test binary includes the whole module and uses a part of it"
 )]
 
+mod chunked;
+
 use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Read as _, Write as _},
@@ -270,29 +272,38 @@ pub(crate) fn ask(stream: &mut TcpStream, path: &str) {
 
 /// Reads an answer to the end of the connection, which must hold all that its head promises.
 pub(crate) fn read_answer(stream: &mut TcpStream) -> Answer {
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     stream
-        .read_to_string(&mut text)
+        .read_to_end(&mut bytes)
         .expect("the whole answer comes");
-    let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
+    let end = bytes
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")
+        .expect("a head and a body");
+    let (head, body) = (&bytes[..end], &bytes[end + 4..]);
+    let head = str::from_utf8(head).expect("a head is ASCII").to_owned();
     let status = head
         .split(' ')
         .nth(1)
         .and_then(|status| status.parse().ok())
         .expect("a status line");
-    let length = head
-        .lines()
-        .filter_map(|line| line.split_once(':'))
-        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-        .map(|(_, value)| value.trim().parse::<usize>().expect("a length"));
-    if let Some(length) = length {
-        assert_eq!(body.len(), length, "the body is whole");
-    }
-    Answer {
-        status,
-        head: head.to_owned(),
-        body: body.to_owned(),
-    }
+    let header = |wanted: &str| {
+        head.lines()
+            .filter_map(|line| line.split_once(':'))
+            .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
+            .map(|(_, value)| value.trim())
+    };
+    let body = match (header("content-length"), header("transfer-encoding")) {
+        (Some(length), None) => {
+            let length: usize = length.parse().expect("a length");
+            assert_eq!(body.len(), length, "the body is whole");
+            body.to_vec()
+        }
+        (None, Some("chunked")) => chunked::body(body).expect("the body is whole"),
+        framing => panic!("how long the body is, the head doesn't say: {framing:?}"),
+    };
+    let body = String::from_utf8(body).expect("the body is text");
+    Answer { status, head, body }
 }
 
 /// The fields of a logfmt line. Panics on anything else.

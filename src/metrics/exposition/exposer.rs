@@ -6,38 +6,24 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use prometheus_client::registry::Registry;
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::blocks::Blocks;
-use super::{Encoding, Exposition, Format, render_into};
+use super::{Encoding, Exposition, Format, RenderError, render_into};
 
 /// How long after its start a render may still be handed to newcomers, if somebody is receiving it yet.
 const SHARED_FOR: Duration = Duration::from_secs(1);
 
-/// Why there is no exposition to send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RenderError {
-    /// A collector returned an error.
-    #[error("a metrics collector failed")]
-    Collector,
-    /// A collector panicked, or the runtime is shutting down.
-    #[error("rendering the metrics broke off")]
-    BrokenOff,
-}
-
 /// Renders the registries of a source on demand. A cheap handle.
 ///
 /// A body takes some 10 MB for 10 000 keys, so whoever asks for the format and encoding that is being
-/// rendered waits for that render, and a body that is still being sent to somebody is shared for a second.
+/// rendered follows that render, and a body that is still being sent to somebody is shared for a second.
 /// No body is kept for its own sake: once the last reader is done, it is gone, and its memory is there for
 /// the next.
 #[derive(Clone)]
 pub struct Exposer(Arc<Shared>);
 
 type Source = dyn Fn() -> Vec<Arc<Registry>> + Send + Sync;
-type Outcome = Result<Arc<Exposition>, RenderError>;
-type Flight = watch::Receiver<Option<Outcome>>;
 
 struct Shared {
     source: Box<Source>,
@@ -47,12 +33,18 @@ struct Shared {
 }
 
 /// The latest render of one format and encoding.
-enum Latest {
-    Rendering(Flight),
-    Rendered {
-        began: Instant,
-        body: Weak<Exposition>,
-    },
+struct Latest {
+    began: Instant,
+    body: Weak<Exposition>,
+}
+
+impl Latest {
+    /// Its body, if that may be given to somebody new.
+    fn share(&self) -> Option<Arc<Exposition>> {
+        let body = self.body.upgrade()?;
+        let is_young = body.is_growing() || self.began.elapsed() < SHARED_FOR;
+        (is_young && body.is_sound()).then_some(body)
+    }
 }
 
 impl Exposer {
@@ -66,66 +58,63 @@ impl Exposer {
         }))
     }
 
-    /// The exposition as of now, or as of at most a second before.
+    /// The exposition as of now, or as of at most a second before. A large one may still grow.
     ///
     /// # Errors
-    /// Fails if a collector fails or panics; the next call tries again.
+    /// Fails if a collector fails or panics before there is anything to send; the next call tries again.
     ///
     /// # Panics
     /// Must be called in a Tokio runtime.
-    pub async fn scrape(&self, format: Format, encoding: Encoding) -> Outcome {
-        let mut flight = match self.board(format, encoding) {
-            Ok(body) => return Ok(body),
-            Err(flight) => flight,
-        };
-        match flight.wait_for(Option::is_some).await {
-            Ok(outcome) => outcome.clone().unwrap_or(Err(RenderError::BrokenOff)),
-            Err(_) => Err(RenderError::BrokenOff),
-        }
+    pub async fn scrape(
+        &self,
+        format: Format,
+        encoding: Encoding,
+    ) -> Result<Arc<Exposition>, RenderError> {
+        let body = self.body(format, encoding);
+        body.begun().await?;
+        Ok(body)
     }
 
-    /// The body that can be shared, else the render in flight, started if need be.
-    fn board(&self, format: Format, encoding: Encoding) -> Result<Arc<Exposition>, Flight> {
+    /// The body that can be shared, else that of a render which is started.
+    fn body(&self, format: Format, encoding: Encoding) -> Arc<Exposition> {
         let mut latest = self.0.lock();
-        match latest.get(&(format, encoding)) {
-            Some(Latest::Rendering(flight)) if is_alive(flight) => return Err(flight.clone()),
-            Some(Latest::Rendered { began, body }) if began.elapsed() < SHARED_FOR => {
-                if let Some(body) = body.upgrade() {
-                    return Ok(body);
-                }
-            }
-            _ => {}
+        if let Some(body) = latest.get(&(format, encoding)).and_then(Latest::share) {
+            return body;
         }
-        let (landing, flight) = watch::channel(None);
-        latest.insert((format, encoding), Latest::Rendering(flight.clone()));
+        let body = Arc::<Exposition>::default();
+        let began = Instant::now();
+        let shared = Latest {
+            began,
+            body: Arc::downgrade(&body),
+        };
+        latest.insert((format, encoding), shared);
         let shared = Arc::clone(&self.0);
-        // Nobody owns a render but itself: it ends by itself, reports through the channel, and goes on
-        // when the first to ask has gone away, for the others who wait.
-        tokio::task::spawn_blocking(move || shared.render(format, encoding, &landing));
-        Err(flight)
+        let render = Render(Arc::clone(&body));
+        // Nobody owns a render but itself: it ends by itself, and goes on when the first to ask has gone
+        // away, for the others who follow.
+        tokio::task::spawn_blocking(move || shared.render(format, encoding, &render));
+        body
     }
 }
 
-/// Whether a render will report yet: one that panicked has dropped its end without a word.
-fn is_alive(flight: &Flight) -> bool {
-    flight.has_changed().is_ok()
+/// A render under way. However it ends, those who follow learn of it.
+struct Render(Arc<Exposition>);
+
+impl Drop for Render {
+    fn drop(&mut self) {
+        // Of a render that came to its end this changes nothing.
+        self.0.end(None, Err(RenderError::BrokenOff));
+    }
 }
 
 impl Shared {
-    fn render(&self, format: Format, encoding: Encoding, landing: &watch::Sender<Option<Outcome>>) {
-        let began = Instant::now();
+    fn render(&self, format: Format, encoding: Encoding, render: &Render) {
         let registries = (self.source)();
         let registries = registries.iter().map(AsRef::as_ref);
-        let outcome = render_into(&self.blocks, registries, format, encoding)
-            .map(Arc::new)
-            .map_err(|fmt::Error| RenderError::Collector);
-        let body = outcome
-            .as_ref()
-            .map_or_else(|_| Weak::new(), Arc::downgrade);
-        // The map lets go of the flight before it lands, or else it would keep the body.
-        self.lock()
-            .insert((format, encoding), Latest::Rendered { began, body });
-        landing.send_replace(Some(outcome));
+        let result = render_into(&render.0, &self.blocks, registries, format, encoding);
+        if let Err(fmt::Error) = result {
+            render.0.end(None, Err(RenderError::Collector));
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(Format, Encoding), Latest>> {

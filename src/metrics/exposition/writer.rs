@@ -4,7 +4,6 @@
 use std::fmt;
 use std::io::{self, Write as _};
 
-use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
@@ -16,14 +15,14 @@ use super::{Encoding, Exposition, Format};
 /// A sample line arrives in some twenty pieces, so the work per piece is the cost of a scrape. The writer
 /// relies on two habits of `prometheus-client`, which tests pin down: a newline that ends a line is the
 /// last byte of its piece, and label values are escaped, so that a sample line holds no other newline.
-pub(super) struct Writer {
+pub(super) struct Writer<'a> {
     format: Format,
     line: Line,
     /// The `#` line that is being received, HELP text already escaped.
     meta: String,
     /// In [`Format::Text`], the HELP line whose family name is settled by the TYPE line after it.
     held_help: Option<Help>,
-    body: Body,
+    body: Body<'a>,
 }
 
 /// Where in a line the next piece falls.
@@ -39,18 +38,23 @@ struct Help {
     text: String,
 }
 
-impl Writer {
-    pub(super) fn new(format: Format, encoding: Encoding, blocks: &Blocks) -> Self {
+impl<'a> Writer<'a> {
+    pub(super) fn new(
+        exposition: &'a Exposition,
+        format: Format,
+        encoding: Encoding,
+        blocks: &Blocks,
+    ) -> Self {
         Self {
             format,
             line: Line::Start,
             meta: String::new(),
             held_help: None,
-            body: Body::new(encoding, blocks),
+            body: Body::new(exposition, encoding, blocks),
         }
     }
 
-    pub(super) fn finish(mut self) -> Result<Exposition, fmt::Error> {
+    pub(super) fn finish(mut self) -> fmt::Result {
         self.release_help(None);
         self.body.finish().map_err(|_| fmt::Error)
     }
@@ -138,7 +142,7 @@ impl Writer {
     }
 }
 
-impl fmt::Write for Writer {
+impl fmt::Write for Writer<'_> {
     #[inline]
     fn write_str(&mut self, piece: &str) -> fmt::Result {
         match self.line {
@@ -178,26 +182,26 @@ fn escape_help(text: &str, format: Format) -> String {
 }
 
 /// Collects bytes into a block and hands on each full block.
-struct Body {
+struct Body<'a> {
     block: Vec<u8>,
     blocks: Blocks,
-    target: Target,
+    target: Target<'a>,
 }
 
-enum Target {
-    Identity(Vec<Bytes>),
-    Gzip(Box<GzEncoder<Chunks>>),
+enum Target<'a> {
+    Identity(Chunks<'a>),
+    Gzip(Box<GzEncoder<Chunks<'a>>>),
 }
 
-impl Body {
-    fn new(encoding: Encoding, blocks: &Blocks) -> Self {
+impl<'a> Body<'a> {
+    fn new(exposition: &'a Exposition, encoding: Encoding, blocks: &Blocks) -> Self {
+        let chunks = Chunks::new(exposition, blocks);
         Self {
             block: blocks.take(),
             blocks: blocks.clone(),
             target: match encoding {
-                Encoding::Identity => Target::Identity(Vec::new()),
+                Encoding::Identity => Target::Identity(chunks),
                 Encoding::Gzip => {
-                    let chunks = Chunks::new(blocks);
                     Target::Gzip(Box::new(GzEncoder::new(chunks, Compression::fast())))
                 }
             },
@@ -219,8 +223,7 @@ impl Body {
         }
         match &mut self.target {
             Target::Identity(chunks) => {
-                let full = std::mem::replace(&mut self.block, self.blocks.take());
-                chunks.push(self.blocks.seal(full));
+                chunks.push(std::mem::replace(&mut self.block, self.blocks.take()));
             }
             Target::Gzip(encoder) => {
                 encoder
@@ -231,47 +234,67 @@ impl Body {
         }
     }
 
-    fn finish(mut self) -> io::Result<Exposition> {
-        self.spill();
-        self.blocks.put_back(self.block);
-        let chunks = match self.target {
-            Target::Identity(chunks) => chunks,
-            Target::Gzip(encoder) => encoder.finish()?.seal(),
-        };
-        self.blocks.make_room(chunks.len());
-        Ok(Exposition::new(chunks))
+    fn finish(mut self) -> io::Result<()> {
+        match self.target {
+            Target::Identity(chunks) => chunks.end(self.block),
+            Target::Gzip(mut encoder) => {
+                encoder.write_all(&self.block)?;
+                self.block.clear();
+                self.blocks.put_back(self.block);
+                let mut chunks = encoder.finish()?;
+                let open = std::mem::take(&mut chunks.open);
+                chunks.end(open);
+            }
+        }
+        Ok(())
     }
 }
 
-/// Where gzip's output goes.
-struct Chunks {
-    full: Vec<Bytes>,
+/// Hands chunks on to the exposition.
+struct Chunks<'a> {
+    exposition: &'a Exposition,
+    pushed: usize,
+    /// What gzip has put out since the last chunk.
     open: Vec<u8>,
     blocks: Blocks,
 }
 
-impl Chunks {
-    fn new(blocks: &Blocks) -> Self {
+impl<'a> Chunks<'a> {
+    fn new(exposition: &'a Exposition, blocks: &Blocks) -> Self {
         Self {
-            full: Vec::new(),
-            open: blocks.take(),
+            exposition,
+            pushed: 0,
+            open: Vec::new(),
             blocks: blocks.clone(),
         }
     }
 
-    fn seal(mut self) -> Vec<Bytes> {
-        if !self.open.is_empty() {
-            self.full.push(self.blocks.seal(self.open));
-        }
-        self.full
+    fn push(&mut self, full: Vec<u8>) {
+        self.pushed += 1;
+        self.exposition.push(self.blocks.seal(full));
+    }
+
+    fn end(self, last: Vec<u8>) {
+        // Before the end, or else a reader may have given blocks back that there is no room for.
+        self.blocks.make_room(self.pushed + 1);
+        let last = if last.is_empty() {
+            self.blocks.put_back(last);
+            None
+        } else {
+            Some(self.blocks.seal(last))
+        };
+        self.exposition.end(last, Ok(()));
     }
 }
 
-impl io::Write for Chunks {
+impl io::Write for Chunks<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.open.capacity() == 0 {
+            self.open = self.blocks.take();
+        }
         if self.open.len() == BLOCK {
             let full = std::mem::replace(&mut self.open, self.blocks.take());
-            self.full.push(self.blocks.seal(full));
+            self.push(full);
         }
         let fitting = bytes.len().min(BLOCK - self.open.len());
         self.open.extend_from_slice(&bytes[..fitting]);
