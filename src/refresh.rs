@@ -227,6 +227,7 @@ pub(crate) fn next_snapshot(previous: &Snapshot, outcomes: Vec<Outcome>, clock: 
         };
         let known = previous.accounts.iter().find(|account| account.id == id);
         let known_inventory = known.and_then(|account| account.inventory.clone());
+        let reached = outcome.result.is_ok();
         let inventory = match (outcome.result, known_inventory) {
             (Err(_), known) => known,
             (Ok(found), None) => Some(Arc::new(found)),
@@ -240,6 +241,7 @@ pub(crate) fn next_snapshot(previous: &Snapshot, outcomes: Vec<Outcome>, clock: 
         let state = AccountState {
             id,
             inventory,
+            reached,
             failures,
             last_success,
             duration: outcome.duration,

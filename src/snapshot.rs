@@ -78,6 +78,8 @@ pub struct AccountState {
     pub id: AccountId,
     /// The last data read, whole or in part; `None` if there never was any.
     pub inventory: Option<Arc<Inventory>>,
+    /// Whether the last refresh read the account at all, be it in part.
+    pub reached: bool,
     /// Why the last refresh didn't read everything; empty if it did.
     pub failures: Vec<Reason>,
     /// When a refresh last read everything.
@@ -193,6 +195,7 @@ mod tests {
     fn account(inventory: Option<Inventory>) -> AccountState {
         AccountState {
             id: "111122223333".parse().unwrap(),
+            reached: inventory.is_some(),
             inventory: inventory.map(Arc::new),
             failures: Vec::new(),
             last_success: None,

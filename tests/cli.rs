@@ -529,6 +529,20 @@ fn the_documentation_speaks_of_no_flag_that_is_not_there() {
         .filter_map(|flag| flag.get_env()?.to_str())
         .collect();
     for (name, page) in pages {
+        for line in page.split(['`', '\n']) {
+            let Some(after) = line
+                .trim_start_matches("$ ")
+                .strip_prefix("iam-key-exporter ")
+            else {
+                continue;
+            };
+            let first = after.split(' ').next().unwrap();
+            let is_word = !first.is_empty() && first.bytes().all(|b| b.is_ascii_lowercase());
+            assert!(
+                !is_word || command.find_subcommand(first).is_some(),
+                "{name} speaks of the command {line:?}"
+            );
+        }
         let words = page.split(|c: char| !(c.is_ascii_alphanumeric() || "-._".contains(c)));
         for word in words {
             // Flags with a dot are this program's; others may be Cargo's or curl's.

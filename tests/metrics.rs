@@ -101,6 +101,7 @@ fn inventory(id: &str, users: Vec<User>) -> Inventory {
 fn state(id: &str, inventory: Option<Inventory>, failures: &[Reason]) -> AccountState {
     AccountState {
         id: id.parse().unwrap(),
+        reached: inventory.is_some(),
         inventory: inventory.map(Arc::new),
         failures: failures.to_vec(),
         last_success: None,
@@ -543,6 +544,29 @@ fn an_account_without_failures_but_without_data_is_not_up() {
         scrape.value("iam_key_exporter_account_up", &[("account_id", PROD)]),
         Some("0")
     );
+}
+
+#[test]
+fn an_account_not_read_at_all_the_last_time_has_no_count_of_unread_users() {
+    let unread = User::unread("locked", Vec::new(), Reason::AccessDenied);
+    let partial = state(
+        PROD,
+        Some(inventory(PROD, vec![unread])),
+        &[Reason::AccessDenied],
+    );
+    let failed = AccountState {
+        reached: false,
+        ..partial.clone()
+    };
+    let count = |state| {
+        let scrape = scrape(snapshot(vec![state], KeyIdDisplay::Full));
+        scrape
+            .all("iam_key_exporter_unread_users", &[])
+            .map(Sample::number)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(count(partial), [1.0]);
+    assert_eq!(count(failed), [0.0; 0]);
 }
 
 #[test]

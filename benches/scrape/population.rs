@@ -95,6 +95,7 @@ pub(crate) fn snapshot(keys: usize) -> Snapshot {
     snapshot.accounts.push(AccountState {
         id,
         inventory: Some(Arc::new(inventory)),
+        reached: true,
         failures: Vec::new(),
         last_success: Some(read),
         duration: Duration::from_millis(2_345),

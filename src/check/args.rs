@@ -66,8 +66,7 @@ pub struct OutputArgs {
     #[arg(
         long,
         env = "IAM_KEY_EXPORTER_CHECK_EXPORT",
-        value_name = "[FORMAT:]FILE",
-        value_delimiter = ','
+        value_name = "[FORMAT:]FILE"
     )]
     pub export: Vec<Export>,
 

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{
-    control::{REMEDIATION, REMEDIATION_URL},
+    control::{Control, REMEDIATION, REMEDIATION_URL},
     report::Report,
     rows::{Row, Status, Subject},
 };
@@ -29,8 +29,16 @@ const LONGEST_ACCOUNT_NAME: usize = 50;
 /// Stands for an account whose id could not be learned: the format has no finding without one.
 const NO_ACCOUNT: &str = "000000000000";
 
-const TYPE: &str = "Software and Configuration Checks/Industry and Regulatory Standards/CIS AWS \
-    Foundations Benchmark";
+/// What the findings are about, in the format's taxonomy of types.
+fn finding_type(control: &Control) -> &'static str {
+    if control.id.starts_with("cis_") {
+        "Software and Configuration Checks/Industry and Regulatory Standards/CIS AWS Foundations \
+            Benchmark"
+    } else {
+        "Software and Configuration Checks/Industry and Regulatory \
+            Standards/AWS-Foundational-Security-Best-Practices"
+    }
+}
 
 pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let mut json = serde_json::Serializer::pretty(&mut *out);
@@ -67,7 +75,7 @@ impl Finding<'_> {
             ),
             "GeneratorId": format!("iam-key-exporter/{}", control.id),
             "AwsAccountId": account,
-            "Types": [TYPE],
+            "Types": [finding_type(control)],
             "CreatedAt": timestamp(self.began()),
             "UpdatedAt": timestamp(report.as_of),
             "Severity": { "Label": severity(row.status) },
@@ -89,7 +97,7 @@ impl Finding<'_> {
             // from the first import.
             "FindingProviderFields": {
                 "Severity": { "Label": severity(row.status) },
-                "Types": [TYPE],
+                "Types": [finding_type(control)],
             },
         });
         if let Some(name) = row

@@ -29,7 +29,7 @@ pub struct PolicyArgs {
         default_value_t = 7, value_parser = whole_number(1..=MOST_DAYS), allow_negative_numbers = true)]
     pub settle_days: u32,
 
-    /// Days a key must have been idle to count as unused (CIS 1.12)
+    /// Days a key must have been idle to count as unused (CIS 1.12); at least the settle days count
     #[arg(long = "policy.unused-days", env = "IAM_KEY_EXPORTER_POLICY_UNUSED_DAYS", value_name = "DAYS",
         default_value_t = 45, value_parser = whole_number(1..=MOST_DAYS), allow_negative_numbers = true)]
     pub unused_days: u32,
@@ -57,7 +57,8 @@ impl From<PolicyArgs> for Policy {
             max_age: days(max_age_days),
             boundary,
             settle: days(settle_days),
-            unused: days(unused_days),
+            // A key that hasn't settled yet must not count as dormant, or it would be taken away in use.
+            unused: days(unused_days.max(settle_days)),
             warn: days(warn_days),
         }
     }
@@ -73,4 +74,24 @@ pub struct MetricsArgs {
     #[arg(long = "metrics.access-key-id", env = "IAM_KEY_EXPORTER_METRICS_ACCESS_KEY_ID", value_name = "DISPLAY",
         default_value = "full", value_parser = one_of(&KeyIdDisplay::ALL))]
     pub access_key_id: KeyIdDisplay,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_key_counts_as_unused_before_it_has_settled() {
+        let args = |settle_days, unused_days| PolicyArgs {
+            max_age_days: 90,
+            boundary: Boundary::Exact,
+            settle_days,
+            unused_days,
+            warn_days: 14,
+        };
+        for (settle, unused, counts) in [(7, 45, 45), (7, 3, 7), (7, 7, 7)] {
+            let policy = Policy::from(args(settle, unused));
+            assert_eq!(policy.unused, TimeDelta::days(counts));
+        }
+    }
 }

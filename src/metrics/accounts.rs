@@ -98,12 +98,15 @@ fn encode_freshness(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) ->
     let mut family = gauge(
         encoder,
         "iam_key_exporter_unread_users",
-        "Users of the account whose access keys the last refresh that reached the account could not read whole or judge.",
+        "Users of the account whose access keys the last refresh could not read whole or judge; absent where it could \
+         not read the account at all.",
     )?;
-    for (id, inventory) in inventories(snapshot) {
-        family
-            .encode_family(&[("account_id", id)])?
-            .encode_gauge(&inventory.unread_users())?;
+    for account in snapshot.accounts.iter().filter(|account| account.reached) {
+        if let Some(inventory) = &account.inventory {
+            family
+                .encode_family(&[("account_id", account.id.as_str())])?
+                .encode_gauge(&inventory.unread_users())?;
+        }
     }
     let mut family = gauge(
         encoder,

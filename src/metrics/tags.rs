@@ -126,6 +126,7 @@ mod tests {
         snapshot.accounts.push(AccountState {
             id,
             inventory: Some(Arc::new(inventory)),
+            reached: true,
             failures: Vec::new(),
             last_success: None,
             duration: Duration::ZERO,

@@ -201,12 +201,7 @@ pub async fn plan(args: Args) -> Result<Plan, UsageError> {
             },
         log: _,
     } = args;
-    let policy = Policy::from(policy);
-    let policy = Arc::new(Policy {
-        // However the flags are set, no key is taken away that was used within the settle time.
-        unused: policy.unused.max(policy.settle),
-        ..policy
-    });
+    let policy = Arc::new(Policy::from(policy));
     let clock = source.clock()?;
     let cli = cli(&source, region)?;
     let counts = Arc::new(RequestCounts::default());

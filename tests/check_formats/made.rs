@@ -81,6 +81,7 @@ fn state(inventory: Inventory) -> AccountState {
         id: inventory.account.id,
         failures: inventory.reasons(),
         inventory: Some(Arc::new(inventory)),
+        reached: true,
         last_success: None,
         duration: Duration::ZERO,
     }

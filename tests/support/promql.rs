@@ -426,6 +426,7 @@ fn exposition() -> String {
                 id: inventory.account.id,
                 failures: inventory.reasons(),
                 inventory: Some(Arc::new(inventory)),
+                reached: true,
                 last_success: Some(now),
                 duration: outcome.duration,
             }
