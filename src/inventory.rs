@@ -156,6 +156,15 @@ pub struct RootKeys {
     pub present: Option<bool>,
 }
 
+/// Something that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// The cause, as it is counted.
+    pub reason: Reason,
+    /// What failed and what to do about it, on one line and without secrets.
+    pub message: String,
+}
+
 /// Whether the list of users is whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Listing {
@@ -182,12 +191,16 @@ pub struct Inventory {
     pub data_time: DateTime<Utc>,
     /// Whether `users` is whole.
     pub listing: Listing,
+    /// What could not be read, each reason once: for the log, and for what belongs to no user's keys.
+    pub troubles: Vec<Trouble>,
 }
 
 impl Inventory {
     /// Whether everything was read.
     pub fn is_complete(&self) -> bool {
-        self.listing == Listing::Complete && self.users.iter().all(User::is_read)
+        self.listing == Listing::Complete
+            && self.troubles.is_empty()
+            && self.users.iter().all(User::is_read)
     }
 
     /// How many users could not be read.
@@ -201,9 +214,21 @@ impl Inventory {
         if let Listing::Truncated(reason) = self.listing {
             reasons.push(reason);
         }
+        reasons.extend(self.troubles.iter().map(|trouble| trouble.reason));
         reasons.sort_unstable();
         reasons.dedup();
         reasons
+    }
+
+    /// How far the last uses of a user's keys are known: as far as the data goes, and not at all of a
+    /// user who wasn't read, whose keys are those of an earlier time. Whatever may have happened since
+    /// counts as use.
+    pub fn seen(&self, user: &User, now: DateTime<Utc>) -> DateTime<Utc> {
+        if user.is_read() {
+            self.data_time.min(now)
+        } else {
+            DateTime::<Utc>::MIN_UTC
+        }
     }
 
     /// Fills in what this refresh could not read from what was known before: the keys of the users
@@ -234,6 +259,8 @@ impl Inventory {
                 .max(previous.user_count)
                 .max(self.users.len());
             self.data_time = self.data_time.min(previous.data_time);
+        }
+        if !self.is_complete() {
             self.root = RootKeys {
                 active: self.root.active.or(previous.root.active),
                 present: self.root.present.or(previous.root.present),
@@ -284,6 +311,7 @@ mod tests {
             root: RootKeys::default(),
             data_time: start(),
             listing,
+            troubles: Vec::new(),
         }
     }
 

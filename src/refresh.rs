@@ -24,8 +24,8 @@ pub const SHORTEST_INTERVAL: Duration = Duration::from_secs(10);
 /// The first pause after a failed refresh; later ones double, up to the interval.
 const FIRST_RETRY: Duration = Duration::from_secs(10);
 
-/// How much later than the interval a refresh may start, as a part of the interval, so that many
-/// exporters started together drift apart.
+/// How much later a refresh may start, as a part of the interval or pause, so that many exporters
+/// started, or failed, together drift apart.
 const JITTER: f64 = 0.1;
 
 /// When to refresh.
@@ -113,7 +113,8 @@ impl Refresher {
                 // Refreshes that take longer than the interval leave AWS some rest all the same.
                 (start + interval).max(end + SHORTEST_INTERVAL)
             } else {
-                end + retries.next().unwrap_or(self.args.interval)
+                let pause = retries.next().unwrap_or(self.args.interval);
+                end + pause.mul_f64(1.0 + JITTER * fastrand::f64())
             };
             tokio::time::sleep_until(next).await;
         }
@@ -176,6 +177,7 @@ impl Refresher {
                     .map(|reason| reason.as_str())
                     .collect::<Vec<_>>()
                     .join(",");
+                let first = found.troubles.first().map(|trouble| &*trouble.message);
                 if !failures.is_empty() && news {
                     tracing::warn!(
                         account,
@@ -184,7 +186,8 @@ impl Refresher {
                         unread,
                         reasons,
                         seconds,
-                        "refresh was incomplete; unread users keep their last known keys"
+                        first,
+                        "refresh was incomplete; what was known before of the rest is kept"
                     );
                 } else if !failures.is_empty() {
                     tracing::debug!(

@@ -83,41 +83,54 @@ impl Step<'_> {
     }
 }
 
-/// The one step `user` is in.
-pub fn step<'a>(user: &'a User, policy: &Policy, now: DateTime<Utc>) -> Step<'a> {
+/// The one step `user` is in, if their keys' last uses are known up to `seen`: what may have happened
+/// since counts as use, so that old data never makes a key look idle.
+pub fn step<'a>(
+    user: &'a User,
+    policy: &Policy,
+    now: DateTime<Utc>,
+    seen: DateTime<Utc>,
+) -> Step<'a> {
     if user.is_exempt(now) {
         return Step::None;
     }
-    let retired = most_idle(user.keys.iter().filter(|key| !key.is_active()), now);
-    let Some(old) = key_to_retire(user, policy, now) else {
+    let retired = most_idle(user.keys.iter().filter(|key| !key.is_active()), seen);
+    let Some(old) = key_to_retire(user, policy, now, seen) else {
         return match retired {
             None => Step::None,
-            Some(retired) if policy.is_dormant(retired, now) => Step::Delete { retired },
+            Some(retired) if policy.is_dormant(retired, seen) => Step::Delete { retired },
             Some(retired) => Step::Confirm { retired },
         };
     };
     let new = successor(user, old, policy, now);
-    if policy.is_dormant(old, now) {
+    if policy.is_dormant(old, seen) {
         return Step::Deactivate { old, new };
     }
     match (new, retired) {
-        (Some(new), _) if policy.is_settled(old, now) && used_after(new, old) => Step::Deactivate {
-            old,
-            new: Some(new),
-        },
+        (Some(new), _) if policy.is_settled(old, seen) && used_after(new, old) => {
+            Step::Deactivate {
+                old,
+                new: Some(new),
+            }
+        }
         (Some(new), _) => Step::Update { old, new },
         (None, None) => Step::Create { old },
-        (None, Some(retired)) if policy.is_dormant(retired, now) => Step::Free { retired, old },
+        (None, Some(retired)) if policy.is_dormant(retired, seen) => Step::Free { retired, old },
         (None, Some(retired)) => Step::Confirm { retired },
     }
 }
 
 /// The due key to retire first: the most idle dormant one, else the most idle one that has settled,
 /// else the oldest.
-fn key_to_retire<'a>(user: &'a User, policy: &Policy, now: DateTime<Utc>) -> Option<&'a AccessKey> {
+fn key_to_retire<'a>(
+    user: &'a User,
+    policy: &Policy,
+    now: DateTime<Utc>,
+    seen: DateTime<Utc>,
+) -> Option<&'a AccessKey> {
     let due = || user.keys.iter().filter(|key| policy.is_due(key, now));
-    most_idle(due().filter(|key| policy.is_dormant(key, now)), now)
-        .or_else(|| most_idle(due().filter(|key| policy.is_settled(key, now)), now))
+    most_idle(due().filter(|key| policy.is_dormant(key, seen)), seen)
+        .or_else(|| most_idle(due().filter(|key| policy.is_settled(key, seen)), seen))
         .or_else(|| due().min_by_key(|key| (key.created, &key.name)))
 }
 
@@ -138,12 +151,12 @@ fn successor<'a>(
 /// One whose last use is unknown comes last.
 fn most_idle<'a>(
     keys: impl Iterator<Item = &'a AccessKey>,
-    now: DateTime<Utc>,
+    seen: DateTime<Utc>,
 ) -> Option<&'a AccessKey> {
     keys.min_by_key(|key| {
         (
             key.last_use == LastUse::Unknown,
-            Reverse(key.idle(now)),
+            Reverse(key.idle(seen)),
             key.created,
             &key.name,
         )
@@ -172,8 +185,37 @@ mod tests {
         key::{KeyName, KeyStatus, UsedAt},
     };
 
+    /// The step where last uses are known up to now.
+    fn step<'a>(user: &'a User, policy: &Policy, now: DateTime<Utc>) -> Step<'a> {
+        super::step(user, policy, now, now)
+    }
+
     fn now() -> DateTime<Utc> {
         "2024-06-30T12:00:00Z".parse().unwrap()
+    }
+
+    #[test]
+    fn old_data_makes_no_key_look_idle() {
+        let policy = Policy::default();
+        let read = now() - TimeDelta::days(60);
+        let key = |name: &str, age: i64, last_use| AccessKey {
+            name: KeyName::Id(name.into()),
+            status: KeyStatus::Active,
+            created: now() - TimeDelta::days(age),
+            last_use,
+        };
+        let used = |days| {
+            LastUse::At(UsedAt {
+                time: read - TimeDelta::days(days),
+                service: "s3".into(),
+                region: "us-east-1".into(),
+            })
+        };
+        let holder = User::read("a", vec![key("T", 200, used(1)), key("S", 100, used(0))]);
+        let at = |seen| super::step(&holder, &policy, now(), seen).name();
+        assert_eq!(at(now()), "deactivate", "if nothing happened since");
+        assert_eq!(at(read), "update", "a day idle when it was read");
+        assert_eq!(at(DateTime::<Utc>::MIN_UTC), "update", "never read");
     }
 
     fn days_ago(days: f64) -> DateTime<Utc> {

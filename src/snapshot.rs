@@ -217,6 +217,7 @@ mod tests {
             root: RootKeys::default(),
             data_time: DateTime::UNIX_EPOCH,
             listing: Listing::Complete,
+            troubles: Vec::new(),
         };
         let mut snapshot = Snapshot::before_first_refresh(
             Arc::new(Policy::default()),

@@ -95,6 +95,7 @@ fn inventory(id: &str, users: Vec<User>) -> Inventory {
         root: RootKeys::default(),
         data_time: clock() - TimeDelta::seconds(90),
         listing: Listing::Complete,
+        troubles: Vec::new(),
     }
 }
 

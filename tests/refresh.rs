@@ -366,7 +366,7 @@ async fn failures_are_tried_again_with_pauses_that_double_up_to_the_interval() {
         let expected = Duration::from_secs(seconds);
         assert!(!up);
         assert!(
-            pause >= expected && pause < expected + TICK,
+            pause >= expected && pause < expected.mul_f64(1.1) + TICK,
             "{pause:?} {expected:?}"
         );
     }
@@ -382,5 +382,5 @@ async fn failures_are_tried_again_with_pauses_that_double_up_to_the_interval() {
     let (pause, up) = running.next().await;
     assert!(!up && pause >= INTERVAL, "{pause:?}");
     let (pause, _) = running.next().await;
-    assert!(pause < Duration::from_secs(11), "{pause:?}");
+    assert!(pause < Duration::from_secs(12), "{pause:?}");
 }

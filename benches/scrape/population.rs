@@ -85,6 +85,7 @@ pub(crate) fn snapshot(keys: usize) -> Snapshot {
         },
         data_time: read,
         listing: Listing::Complete,
+        troubles: Vec::new(),
     };
     let mut snapshot = Snapshot::before_first_refresh(
         Arc::new(Policy::default()),

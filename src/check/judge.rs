@@ -227,7 +227,14 @@ impl View<'_> {
             last_used,
             last_used_service: service,
             last_used_region: region,
-            rotation_step: rotation::step(user, self.policy, self.now).name().into(),
+            rotation_step: rotation::step(
+                user,
+                self.policy,
+                self.now,
+                inventory.seen(user, self.now),
+            )
+            .name()
+            .into(),
         }
     }
 }

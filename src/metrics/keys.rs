@@ -96,9 +96,17 @@ struct View<'a> {
 
 impl<'a> View<'a> {
     fn each_user(&self, mut visit: impl FnMut(&'a str, &'a User) -> fmt::Result) -> fmt::Result {
+        self.each_user_of(|account, _, user| visit(account, user))
+    }
+
+    /// Visits each user with the inventory they are in.
+    fn each_user_of(
+        &self,
+        mut visit: impl FnMut(&'a str, &'a Inventory, &'a User) -> fmt::Result,
+    ) -> fmt::Result {
         for (account, inventory) in inventories(self.snapshot) {
             for user in &inventory.users {
-                visit(account, user)?;
+                visit(account, inventory, user)?;
             }
         }
         Ok(())
@@ -222,10 +230,12 @@ impl<'a> View<'a> {
             encoder,
             "aws_iam_user_rotation_step",
             "1 for the one step that comes next in rotating the user's access keys, computed at the scrape from their \
-             age, status and last use; absent where there is nothing to do.",
+             age, status and last use; what may have happened since the data was read counts as use. Absent where \
+             there is nothing to do.",
         )?;
-        self.each_user(
-            |account, user| match rotation::step(user, policy, self.now) {
+        self.each_user_of(|account, inventory, user| {
+            let seen = inventory.seen(user, self.now);
+            match rotation::step(user, policy, self.now, seen) {
                 Step::None => Ok(()),
                 step => family
                     .encode_family(&[
@@ -234,8 +244,8 @@ impl<'a> View<'a> {
                         ("step", step.name()),
                     ])?
                     .encode_gauge(&1_u32),
-            },
-        )?;
+            }
+        })?;
         let mut family = gauge(
             encoder,
             "aws_iam_user_exempt",

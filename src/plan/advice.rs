@@ -134,7 +134,7 @@ pub fn advise(account: AccountId, user: &User, grounds: &Grounds<'_>) -> Option<
         return None;
     }
     let judged = as_if_used_since(user, grounds);
-    let step = step(&judged, grounds.policy, grounds.now);
+    let step = step(&judged, grounds.policy, grounds.now, grounds.now);
     let mut advisor = Advisor::new(user, grounds);
     let why = match step {
         Step::None => return None,

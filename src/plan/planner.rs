@@ -121,14 +121,14 @@ impl Planner {
         now: DateTime<Utc>,
     ) -> ReadAgain {
         let takes_away = |user: &User| {
-            let step = step(user, &self.policy, now);
+            let step = step(user, &self.policy, now, now);
             matches!(
                 step,
                 Step::Deactivate { .. } | Step::Delete { .. } | Step::Free { .. }
             )
         };
         let needs = |user: &User| {
-            let has_step = || step(user, &self.policy, now) != Step::None;
+            let has_step = || step(user, &self.policy, now, now) != Step::None;
             user.is_read() && (takes_away(user) || has_slots(user) && has_step())
         };
         let names = users

@@ -70,6 +70,7 @@ impl Demo {
             },
             data_time: now,
             listing: Listing::Complete,
+            troubles: Vec::new(),
         }
     }
 
@@ -381,7 +382,7 @@ mod tests {
             .iter()
             .map(|user| {
                 let dormant = |key| policy.is_dormant(key, epoch());
-                match step(user, &policy, epoch()) {
+                match step(user, &policy, epoch(), epoch()) {
                     Step::None if user.is_exempt(epoch()) => "none: exempt",
                     Step::None if user.keys.is_empty() => "none: no key",
                     Step::None => "none: young",

@@ -167,7 +167,7 @@ impl Source {
     pub async fn collect(&mut self, now: DateTime<Utc>, deadline: Instant) -> Vec<Outcome> {
         match self {
             Self::Aws(aws) => vec![aws.collect(now, deadline).await],
-            Self::Report(file) => file.collect(now).await,
+            Self::Report(file) => file.collect(now, deadline).await,
             Self::Demo(demo) => demo.collect(now),
         }
     }

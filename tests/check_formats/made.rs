@@ -73,6 +73,7 @@ pub(crate) fn account(id: &str, users: Vec<User>, listing: Listing) -> AccountSt
         root: RootKeys::default(),
         data_time: now(),
         listing,
+        troubles: Vec::new(),
     })
 }
 

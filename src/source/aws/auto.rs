@@ -18,7 +18,11 @@ use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
 
 pub(super) use self::memory::{Memory, Watch};
-use super::{client::Api, list};
+use super::{
+    client::Api,
+    failure::CallError,
+    list::{self, Troubles},
+};
 use crate::{
     inventory::{Account, Inventory, Listing, User},
     reason::Reason,
@@ -50,7 +54,7 @@ pub(super) async fn collect(
     memory.unreported.add_to(&mut rows, generated);
     memory.keep_only(&rows);
     let stale = memory.stale(&rows, generated, now);
-    read(api, &rows, stale, memory, progress, generated, deadline).await;
+    let mut troubles = read(api, &rows, stale, memory, progress, generated, deadline).await;
 
     let lost = memory.lost(now);
     if memory.unreported.is_needed(&lost) {
@@ -59,12 +63,13 @@ pub(super) async fn collect(
                 let found = memory.unreported.found(users, lost, &mut rows);
                 let all = found.iter().map(|row| Arc::clone(&row.user));
                 let all = all.enumerate().collect();
-                read(api, &found, all, memory, progress, generated, deadline).await;
+                let more = read(api, &found, all, memory, progress, generated, deadline).await;
+                troubles.extend(more);
                 rows.extend(found);
             }
             Err(error) => {
-                tracing::debug!(%error, "whether an old key is gone or its user was renamed is unknown");
                 listing = Listing::Truncated(error.reason);
+                troubles.push(error);
             }
         }
     }
@@ -84,6 +89,8 @@ pub(super) async fn collect(
         }
     }
 
+    let mut noted = Troubles::default();
+    noted.extend(troubles);
     let users: Vec<User> = rows.iter().filter_map(|row| memory.user(row)).collect();
     Inventory {
         account,
@@ -92,10 +99,11 @@ pub(super) async fn collect(
         root: report.root,
         data_time: now.min(generated),
         listing,
+        troubles: noted.0,
     }
 }
 
-/// Lists the keys of some users, given by the index of their row.
+/// Lists the keys of some users, given by the index of their row, and gives what went wrong.
 async fn read(
     api: &Api,
     rows: &[Row],
@@ -104,7 +112,7 @@ async fn read(
     progress: &Progress,
     generated: DateTime<Utc>,
     deadline: Instant,
-) {
+) -> Vec<CallError> {
     progress.found(which.len());
     let mut listings = stream::iter(which)
         .map(|(index, user)| async move {
@@ -117,7 +125,10 @@ async fn read(
     while let Some(listing) = listings.next().await {
         listed.push(listing);
     }
+    let mut troubles = Vec::new();
     for (index, listing) in listed {
-        memory.learn(&rows[index], listing, generated);
+        memory.learn(&rows[index], listing.user, generated);
+        troubles.extend(listing.trouble);
     }
+    troubles
 }

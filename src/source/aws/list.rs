@@ -13,9 +13,10 @@ use super::{
     failure::CallError,
 };
 use crate::{
-    inventory::{Account, Inventory, Listing, RootKeys, User},
+    inventory::{Account, Inventory, Listing, RootKeys, Trouble, User},
     key::{KeyName, LastUse},
-    source::Progress,
+    reason::Reason,
+    source::{Progress, SourceError},
 };
 
 /// Reads the whole account. Fails only if not even the first page of users can be had.
@@ -31,9 +32,9 @@ pub(super) async fn collect(
             .map(|user| async move {
                 match user {
                     Ok(user) => {
-                        let user = read_user(api, &user.name, deadline).await;
+                        let read = read_user(api, &user.name, deadline).await;
                         progress.read();
-                        Ok(user)
+                        Ok(read)
                     }
                     Err(error) => Err(error),
                 }
@@ -43,13 +44,14 @@ pub(super) async fn collect(
     let mut users = Vec::new();
     let mut user_count = 0;
     let mut broken_off = None;
+    let mut troubles = Troubles::default();
     while let Some(read) = reads.next().await {
         match read {
-            Ok(Some(user)) => {
-                user_count += 1;
-                users.push(user);
+            Ok(Read { user, trouble }) => {
+                user_count += usize::from(user.is_some());
+                users.extend(user);
+                troubles.extend(trouble);
             }
-            Ok(None) => {}
             Err(error) => broken_off = Some(error),
         }
     }
@@ -57,34 +59,61 @@ pub(super) async fn collect(
         None => Listing::Complete,
         Some(error) if users.is_empty() => return Err(error),
         Some(error) => {
-            tracing::debug!(%error, "the listing of users broke off");
-            Listing::Truncated(error.reason)
+            let reason = error.reason;
+            troubles.note(error);
+            Listing::Truncated(reason)
         }
     };
+    let root = root_keys(api, deadline).await.unwrap_or_else(|error| {
+        troubles.note(error);
+        RootKeys::default()
+    });
     users.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(Inventory {
         account,
         users,
         user_count,
-        root: root_keys(api, deadline).await,
+        root,
         data_time: now,
         listing,
+        troubles: troubles.0,
     })
 }
 
+/// What could not be read, each reason once with the first message that came with it.
+#[derive(Default)]
+pub(super) struct Troubles(pub(super) Vec<Trouble>);
+
+impl Troubles {
+    pub(super) fn note(&mut self, error: CallError) {
+        if self.0.iter().all(|known| known.reason != error.reason) {
+            let SourceError { reason, message } = error.into();
+            self.0.push(Trouble { reason, message });
+        }
+    }
+}
+
+impl Extend<CallError> for Troubles {
+    fn extend<T: IntoIterator<Item = CallError>>(&mut self, errors: T) {
+        for error in errors {
+            self.note(error);
+        }
+    }
+}
+
 /// The root user's keys as the account summary tells them; unknown if it may not be read.
-async fn root_keys(api: &Api, deadline: Instant) -> RootKeys {
-    let present = api
-        .root_keys_present(deadline)
-        .await
-        .unwrap_or_else(|error| {
+async fn root_keys(api: &Api, deadline: Instant) -> Result<RootKeys, CallError> {
+    let present = match api.root_keys_present(deadline).await {
+        Err(error) if error.reason == Reason::AccessDenied => {
             tracing::debug!(%error, "whether the root user has access keys is unknown");
             None
-        });
-    RootKeys {
+        }
+        present => present?,
+    };
+    Ok(RootKeys {
         active: None,
         present,
-    }
+    })
 }
 
 /// All users, without their keys.
@@ -131,19 +160,31 @@ fn users(
     })
 }
 
-/// A user with all keys and their last use; `None` if the user is gone by now, which is no failure.
-pub(super) async fn read_user(api: &Api, name: &Arc<str>, deadline: Instant) -> Option<User> {
-    let mut user = read_keys(api, name, deadline).await?;
-    for key in &mut user.keys {
-        key.last_use = last_use(api, &key.name, deadline)
-            .await
-            .unwrap_or(LastUse::Unknown);
-    }
-    Some(user)
+/// What reading one user gave.
+pub(super) struct Read {
+    /// The user, with the keys that could be read; `None` if the user is gone by now, which is no
+    /// failure.
+    pub(super) user: Option<User>,
+    /// Why not everything could be read, if so.
+    pub(super) trouble: Option<CallError>,
 }
 
-/// A user with all keys, their last use unknown; `None` if the user is gone by now.
-pub(super) async fn read_keys(api: &Api, name: &Arc<str>, deadline: Instant) -> Option<User> {
+/// Reads a user with all keys and their last use. One that may not be read stays unknown; another
+/// failure leaves it unknown for now.
+pub(super) async fn read_user(api: &Api, name: &Arc<str>, deadline: Instant) -> Read {
+    let mut read = read_keys(api, name, deadline).await;
+    for key in read.user.iter_mut().flat_map(|user| &mut user.keys) {
+        match last_use(api, &key.name, deadline).await {
+            Ok(last_use) => key.last_use = last_use,
+            Err(error) if error.reason == Reason::AccessDenied || error.is_no_such_entity() => {}
+            Err(error) => read.trouble = Some(error),
+        }
+    }
+    read
+}
+
+/// Reads a user with all keys, their last use unknown.
+pub(super) async fn read_keys(api: &Api, name: &Arc<str>, deadline: Instant) -> Read {
     let mut keys = Vec::new();
     let mut marker = None;
     loop {
@@ -151,14 +192,25 @@ pub(super) async fn read_keys(api: &Api, name: &Arc<str>, deadline: Instant) -> 
             Ok(Page { items, next }) => {
                 keys.extend(items);
                 if next.is_none() {
-                    return Some(User::read(Arc::clone(name), keys));
+                    return Read {
+                        user: Some(User::read(Arc::clone(name), keys)),
+                        trouble: None,
+                    };
                 }
                 marker = next;
             }
-            Err(error) if error.is_no_such_entity() => return None,
+            Err(error) if error.is_no_such_entity() => {
+                return Read {
+                    user: None,
+                    trouble: None,
+                };
+            }
             Err(error) => {
                 tracing::debug!(user = &**name, %error, "a user could not be read");
-                return Some(User::unread(Arc::clone(name), keys, error.reason));
+                return Read {
+                    user: Some(User::unread(Arc::clone(name), keys, error.reason)),
+                    trouble: Some(error),
+                };
             }
         }
     }

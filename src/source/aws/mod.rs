@@ -224,7 +224,7 @@ impl Aws {
             .map(|name| {
                 let api = &api;
                 async move {
-                    let user = list::read_user(api, &name, deadline).await;
+                    let user = list::read_user(api, &name, deadline).await.user;
                     (name, user)
                 }
             })
@@ -302,7 +302,7 @@ impl Aws {
                     Err(error)
                 }
                 Err(error) => {
-                    self.say_lists_instead(&error.to_string());
+                    self.say_lists_instead(&SourceError::from(error).message);
                     Box::pin(list::collect(api, account, &self.progress, now, deadline)).await
                 }
             },
@@ -356,12 +356,22 @@ impl Aws {
             Some((_, alias)) => alias,
             None => None,
         };
-        let alias = api.alias(deadline).await.unwrap_or_else(|error| {
-            tracing::debug!(%error, "the account's alias is unknown");
-            known
-        });
-        self.alias = Some((now, alias.clone()));
-        alias
+        match api.alias(deadline).await {
+            Ok(alias) => {
+                self.alias = Some((now, alias.clone()));
+                alias
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the account's alias is unknown");
+                // A denial stays for a while; after anything else the next refresh asks again.
+                if error.reason == Reason::AccessDenied {
+                    self.alias = Some((now, known.clone()));
+                } else if known.is_some() {
+                    self.alias = Some((now - ALIAS_LIFETIME, known.clone()));
+                }
+                known
+            }
+        }
     }
 }
 
@@ -375,5 +385,6 @@ fn from_report(account: Account, dated: &Dated, now: DateTime<Utc>) -> Inventory
         root: dated.report.root,
         data_time: now.min(dated.generated),
         listing: dated.report.listing,
+        troubles: Vec::new(),
     }
 }

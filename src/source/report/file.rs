@@ -94,9 +94,18 @@ impl ReportFile {
     ///
     /// The truth is as old as the file's modification time, which is believed up to `now`; that of
     /// standard input as old as the `now` at which it was read.
-    pub async fn collect(&self, now: DateTime<Utc>) -> Vec<Outcome> {
+    /// What isn't read by `deadline` is a failure.
+    pub async fn collect(&self, now: DateTime<Utc>, deadline: Instant) -> Vec<Outcome> {
         let begun = Instant::now();
-        let result = self.inventory(now).await;
+        let result = match tokio::time::timeout_at(deadline, self.inventory(now)).await {
+            Ok(result) => result,
+            Err(_) => Err(SourceError {
+                reason: Reason::Timeout,
+                message: format!(
+                    "{self}: not read before the refresh ran out of time (--refresh.timeout)"
+                ),
+            }),
+        };
         vec![self.outcome(result, begun.elapsed())]
     }
 
@@ -156,7 +165,7 @@ impl ReportFile {
         if last.warning != warning {
             if let Some(warning) = &warning {
                 warn!(
-                    "{self}: {warning}; the users concerned count as unread: ask AWS for the report again"
+                    "{self}: {warning}; the users concerned count as unread or are missing: ask AWS for the report again"
                 );
             }
             last.warning = warning;
@@ -281,6 +290,7 @@ fn inventory(report: &Report, owner: &ArnOwner, data_time: DateTime<Utc>) -> Inv
         root: report.root,
         data_time,
         listing: report.listing,
+        troubles: Vec::new(),
     }
 }
 
@@ -295,6 +305,22 @@ mod tests {
     use tokio::io::ReadBuf;
 
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_source_that_gives_nothing_runs_out_of_time() {
+        let (_writer, reader) = tokio::io::duplex(1);
+        let source = ReportFile::stream(reader);
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let outcomes = source.collect(DateTime::UNIX_EPOCH, deadline).await;
+        let error = outcomes[0].result.as_ref().unwrap_err();
+        assert_eq!(error.reason, Reason::Timeout);
+        assert!(error.message.contains("--refresh.timeout"), "{error}");
+    }
+
+    /// A deadline that no test comes near.
+    fn later() -> Instant {
+        Instant::now() + Duration::from_mins(1)
+    }
     use crate::inventory::{Listing, User};
 
     const REPORT: &str = include_str!("../../../tests/fixtures/credential-report.csv");
@@ -320,7 +346,7 @@ mod tests {
     }
 
     async fn collect(source: &ReportFile, now: DateTime<Utc>) -> Outcome {
-        let mut outcomes = source.collect(now).await;
+        let mut outcomes = source.collect(now, later()).await;
         assert_eq!(outcomes.len(), 1);
         outcomes.remove(0)
     }
@@ -472,11 +498,12 @@ mod tests {
         let source = ReportFile::stream(Slow(REPORT.as_bytes(), false));
         let mut context = Context::from_waker(std::task::Waker::noop());
         let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
             .build()
             .unwrap();
         let _guard = runtime.enter();
         for _ in 0..10 * REPORT.len() {
-            let mut read = Box::pin(source.collect(now()));
+            let mut read = Box::pin(source.collect(now(), later()));
             if let Poll::Ready(mut outcomes) = read.as_mut().poll(&mut context) {
                 assert!(outcomes.remove(0).result.unwrap().is_complete());
                 return;
