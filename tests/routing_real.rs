@@ -351,3 +351,43 @@ async fn teams_are_told_of_their_own_and_get_one_digest_each() {
     });
     assert_eq!(told, expected);
 }
+
+#[tokio::test]
+#[ignore = "needs alertmanager"]
+async fn a_team_that_cannot_be_written_to_is_told_of_like_none() {
+    let alertmanager = Alertmanager::start();
+    let of = |name, severity, user, team| on_key(name, severity, user, &[("team", team)]);
+    let told = alertmanager
+        .notifications(&[
+            of("AwsIamAccessKeyUnused", "warning", "a", "Data Platform"),
+            of("AwsIamAccessKeyUnused", "warning", "b", "a@b.c"),
+            of("AwsIamAccessKeyUnused", "warning", "c", "data.platform"),
+            on_key("AwsIamAccessKeyUnused", "warning", "d", &[]),
+            of(
+                "AwsIamAccessKeyLongOverdue",
+                "critical",
+                "e",
+                "Data Platform",
+            ),
+        ])
+        .await;
+    let expected: [(&str, &[&str]); 3] = [
+        (
+            "iam-keys",
+            &[
+                "AwsIamAccessKeyUnused 1 a",
+                "AwsIamAccessKeyUnused 1 b",
+                "AwsIamAccessKeyUnused 1 d",
+            ],
+        ),
+        ("iam-keys-critical", &["AwsIamAccessKeyLongOverdue 1 e"]),
+        ("iam-keys-team", &["AwsIamAccessKeyUnused 1 c"]),
+    ];
+    let expected = expected.map(|(who, what)| {
+        (
+            who.to_owned(),
+            what.iter().map(|&what| what.into()).collect(),
+        )
+    });
+    assert_eq!(told, expected);
+}
