@@ -204,6 +204,50 @@ async fn a_denied_last_use_is_unknown_and_the_account_still_complete() {
 }
 
 #[tokio::test]
+async fn a_last_use_that_fails_to_read_leaves_the_account_incomplete_and_says_which_call() {
+    let aws = FakeAws::start().await;
+    with_users(&aws, &["alice"]);
+    let broken = |operation| Fault::on(operation, Action::Error(ErrorCode::ValidationError));
+    aws.inject(broken(Operation::GetAccessKeyLastUsed));
+    let found = Reader::new(&aws, Strategy::List).read(&aws).await;
+    assert_eq!(only_key(&found, "alice").last_use, LastUse::Unknown);
+    assert!(!found.is_complete());
+    assert_eq!(found.reasons(), [Reason::Other]);
+    assert_eq!(found.unread_users(), 0, "the keys themselves were read");
+    let message = &found.troubles[0].message;
+    assert!(message.starts_with("GetAccessKeyLastUsed: "), "{message}");
+}
+
+#[tokio::test]
+async fn the_root_users_keys_stay_known_while_the_summary_fails_to_read() {
+    let aws = FakeAws::start().await;
+    with_users(&aws, &["alice"]);
+    aws.account().set_root_keys_active(1);
+    let mut refreshing = Refreshing::listing(&aws);
+    refreshing.refresh().await;
+    let broken = Action::Error(ErrorCode::ValidationError);
+    aws.inject(Fault::on(Operation::GetAccountSummary, broken));
+    let after = refreshing.refresh().await;
+    assert_eq!(inventory(&after).root.present, Some(true));
+    assert!(!only_account(&after).is_up());
+}
+
+#[tokio::test]
+async fn what_could_not_be_read_comes_with_the_call_and_the_remedy() {
+    let aws = FakeAws::start().await;
+    with_users(&aws, &["alice", "bob"]);
+    aws.deny(Operation::ListAccessKeys);
+    let found = Reader::new(&aws, Strategy::List).read(&aws).await;
+    assert_eq!(found.troubles.len(), 1, "each reason once");
+    let message = &found.troubles[0].message;
+    assert!(
+        message.starts_with("ListAccessKeys: AccessDenied"),
+        "{message}"
+    );
+    assert!(message.contains("allow iam:ListAccessKeys"), "{message}");
+}
+
+#[tokio::test]
 async fn a_status_never_heard_of_makes_nobody_compliant() {
     let aws = FakeAws::start().await;
     with_users(&aws, &["alice", "bob"]);

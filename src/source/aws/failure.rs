@@ -333,10 +333,17 @@ fn no_credentials(error: &(dyn Error + 'static)) -> Option<String> {
 /// The SDK's text without what may be secret: a credential process that traces its own commands
 /// writes the credentials to its standard error.
 fn discreet(text: &str) -> String {
-    match text.split_once(" Stderr: ") {
+    let text = match text.split_once(" Stderr: ") {
         Some((before, _)) => format!("{before} Run it by hand to see why"),
         None => text.to_owned(),
+    };
+    // The SDK's account of an endpoint it can't use holds the whole request, and the endpoint as it
+    // was given, which may have a password in it.
+    if text.contains("failed to apply endpoint") || text.contains("to request `Request") {
+        return "the endpoint is no URL; AWS_ENDPOINT_URL needs http:// or https:// and a host"
+            .into();
     }
+    text
 }
 
 /// The text on one line and not longer than a log line should be.

@@ -121,13 +121,16 @@ pub(super) async fn configure(settings: &Settings) -> SdkConfig {
             let region = RegionProviderChain::first_try(region.build())
                 .or_else(Region::new(DEFAULT_REGION))
                 .region()
-                .await;
+                .await
+                // A variable that is set but empty says nothing.
+                .filter(|region| !region.as_ref().is_empty())
+                .unwrap_or(Region::from_static(DEFAULT_REGION));
             if let Some(profile) = profile {
                 // In the default chain credentials of the environment go before those of a profile,
                 // even of one that was asked for: the wrong account would be read in silence.
                 let provider = ProviderConfig::without_region()
                     .with_behavior_version(Some(BehaviorVersion::latest()))
-                    .with_region(region.clone())
+                    .with_region(Some(region.clone()))
                     .with_http_client(client);
                 let credentials = ProfileFileCredentialsProvider::builder()
                     .profile_name(profile)
