@@ -4,7 +4,7 @@
 //! Nothing that anybody can do makes a key older, so only a user who already holds an old key can
 //! be or become overdue. Those are read at every refresh; everybody else only when their row of the
 //! report is new or has changed. The overdue keys are therefore those that `list` finds, at 2 calls
-//! a refresh (GetCallerIdentity, which every strategy makes, apart) + one for each such user. If an
+//! a refresh (without `GetCallerIdentity`, which all make) + one for each such user. If an
 //! old key is gone from under the name in the report, all users are looked up once: its user may
 //! have been renamed. What can be up to four hours behind is only what can't be overdue: a key just
 //! born.
