@@ -10,9 +10,10 @@ fn main() {
         .filter(|revision| !revision.is_empty())
         .or_else(git_revision)
         .unwrap_or_else(|| "unknown".to_owned());
-    println!("cargo::rustc-env=IAM_KEY_EXPORTER_REVISION={revision}");
+    // Not named like a flag's variable: `cargo run` hands these on to the program.
+    println!("cargo::rustc-env=BUILD_REVISION={revision}");
     let rustc = rustc_version().unwrap_or_else(|| "unknown".to_owned());
-    println!("cargo::rustc-env=IAM_KEY_EXPORTER_RUSTC={rustc}");
+    println!("cargo::rustc-env=BUILD_RUSTC={rustc}");
 }
 
 /// The revision that is checked out here. Without a `.git` of its own the package may lie unpacked

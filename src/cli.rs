@@ -29,7 +29,7 @@ use crate::{check, dashboards, logging, plan, rules, serve, source};
 #[derive(Debug, Parser)]
 #[command(
     name = "iam-key-exporter",
-    version = concat!(env!("CARGO_PKG_VERSION"), " (revision ", env!("IAM_KEY_EXPORTER_REVISION"), ")"),
+    version = concat!(env!("CARGO_PKG_VERSION"), " (revision ", env!("BUILD_REVISION"), ")"),
     after_help = "Every flag can be set in the environment: IAM_KEY_EXPORTER_ and the flag's name in \
         capitals, dots and dashes as underscores. A flag on the command line wins.\n\n\
         SIGTERM and SIGINT let the scrapes in flight finish and end the process within 5 seconds; a \

@@ -19,9 +19,9 @@ use crate::{
 /// The version of this package.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The Git revision that this was built from, 12 digits of it, or `unknown`.
-pub const REVISION: &str = env!("IAM_KEY_EXPORTER_REVISION");
+pub const REVISION: &str = env!("BUILD_REVISION");
 /// The version of the Rust compiler that built this.
-pub const RUSTC: &str = env!("IAM_KEY_EXPORTER_RUSTC");
+pub const RUSTC: &str = env!("BUILD_RUSTC");
 
 /// The `account_id` of an account whose id could not be learned: an empty one would be no label at
 /// all.
