@@ -220,6 +220,11 @@ impl Inventory {
         reasons
     }
 
+    /// The first of what could not be read, in words for a person, if the source had any.
+    pub fn first_trouble(&self) -> Option<&str> {
+        self.troubles.first().map(|trouble| &*trouble.message)
+    }
+
     /// How far the last uses of a user's keys are known: as far as the data goes, and not at all of a
     /// user who wasn't read, whose keys are those of an earlier time. Whatever may have happened since
     /// counts as use.

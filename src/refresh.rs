@@ -177,7 +177,7 @@ impl Refresher {
                     .map(|reason| reason.as_str())
                     .collect::<Vec<_>>()
                     .join(",");
-                let first = found.troubles.first().map(|trouble| &*trouble.message);
+                let first = found.first_trouble();
                 if !failures.is_empty() && news {
                     tracing::warn!(
                         account,

@@ -459,6 +459,38 @@ mod aws {
     }
 
     #[test]
+    fn a_call_that_fails_beside_the_users_is_an_error_of_the_account_and_named() {
+        let aws = FakeAws::start_on_thread();
+        aws.account().add_user("fine", now());
+        aws.account().add_key("fine", now());
+        let broken = Action::Error(ErrorCode::ValidationError);
+        aws.inject(Fault::on(Operation::GetAccountSummary, broken));
+        let finished = checked(&aws, "list");
+        assert_eq!(finished.code, INCOMPLETE, "{}", finished.stderr);
+        let json = json(&finished);
+        let results = results(&json);
+        let (ok, error) = (results[1], results[0]);
+        let (ok, error) = if ok.0 == "ok" {
+            (ok, error)
+        } else {
+            (error, ok)
+        };
+        assert_eq!(ok.0, "ok");
+        assert_eq!(
+            error,
+            (
+                "error",
+                "123456789012 could not be read completely (other)."
+            )
+        );
+        assert!(
+            finished.stderr.contains("GetAccountSummary"),
+            "{}",
+            finished.stderr
+        );
+    }
+
+    #[test]
     fn a_user_who_cannot_be_read_is_an_error_and_the_status_is_never_0() {
         let aws = account();
         aws.account().add_user("fine", now());

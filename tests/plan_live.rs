@@ -242,6 +242,31 @@ fn only_the_users_asked_for_are_read_again() {
 }
 
 #[test]
+fn a_last_use_that_fails_to_be_read_again_gives_no_advice_and_is_told_of() {
+    let aws = aws();
+    add_key(&aws, "alice", "Inactive", 70, Some(60));
+    aws.account().complete_report();
+    let broken = Action::Error(ErrorCode::ValidationError);
+    aws.inject(Fault::on(Operation::GetAccessKeyLastUsed, broken));
+    let (plan, status) = plan(&aws, &[]);
+    assert_eq!(status, Some(2));
+    assert_eq!(steps(&plan), [""; 0]);
+    assert_eq!(plan["unread"][0]["user_name"], "alice");
+}
+
+#[test]
+fn a_call_that_fails_beside_the_users_makes_the_plan_incomplete() {
+    let aws = aws();
+    add_key(&aws, "alice", "Active", 10, Some(1));
+    let broken = Action::Error(ErrorCode::ValidationError);
+    aws.inject(Fault::on(Operation::GetAccountSummary, broken));
+    let (plan, status) = plan(&aws, &["--aws.strategy=list"]);
+    assert_eq!(status, Some(2));
+    let message = plan["failures"][0]["message"].as_str().unwrap_or_default();
+    assert!(message.starts_with("GetAccountSummary: "), "{plan}");
+}
+
+#[test]
 fn an_account_that_can_not_be_read_is_told_of() {
     let aws = aws();
     aws.deny(Operation::GetCallerIdentity);

@@ -74,6 +74,10 @@ impl View<'_> {
                 "The listing of the users of {id} broke off ({reason}), so users may be missing."
             );
             rows.push(self.account_row(Some(inventory), text));
+        } else if inventory.users.iter().all(User::is_read) && !inventory.is_complete() {
+            let why = reasons(&inventory.reasons());
+            let text = format!("{id} could not be read completely ({why}).");
+            rows.push(self.account_row(Some(inventory), text));
         }
         for user in &inventory.users {
             self.user(inventory, user, rows);

@@ -119,6 +119,7 @@ fn say(outcome: &Outcome) {
                 account,
                 unread = inventory.unread_users(),
                 reasons = reasons.join(","),
+                first = inventory.first_trouble(),
                 "the account could not be read completely"
             );
         }

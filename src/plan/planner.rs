@@ -16,7 +16,7 @@ use super::{
 use crate::visible::visible;
 use crate::{
     clock::Clock,
-    inventory::{Inventory, Listing, Reading, User},
+    inventory::{Inventory, Listing, Reading, Trouble, User},
     key::{AccountId, KeyName, LastUse},
     policy::Policy,
     rotation::{Step, step},
@@ -72,6 +72,13 @@ impl Planner {
 
     async fn add(&mut self, mut inventory: Inventory, plan: &mut Plan) {
         let account = inventory.account.id;
+        for Trouble { reason, message } in &inventory.troubles {
+            plan.failures.push(Failure {
+                account: Some(account),
+                reason: *reason,
+                message: visible(message).into_owned(),
+            });
+        }
         if let Listing::Truncated(reason) = inventory.listing {
             plan.failures.push(Failure {
                 account: Some(account),
@@ -98,6 +105,7 @@ impl Planner {
             known_until,
         };
         plan.is_complete &= inventory.listing == Listing::Complete
+            && inventory.troubles.is_empty()
             && live.users.iter().chain(&others).all(User::is_read);
         for user in &live.users {
             plan.not_found.retain(|name| **name != *user.name);

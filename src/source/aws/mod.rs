@@ -27,7 +27,7 @@ pub use self::{
 use super::{Outcome, Progress, SourceError, UsageError, report};
 use crate::{
     counts::{Operation, RequestCounts},
-    inventory::{Account, Inventory, User},
+    inventory::{Account, Inventory, Reading, User},
     key::{AccountId, ArnOwner},
     policy::Policy,
     reason::Reason,
@@ -224,7 +224,12 @@ impl Aws {
             .map(|name| {
                 let api = &api;
                 async move {
-                    let user = list::read_user(api, &name, deadline).await.user;
+                    let list::Read { mut user, trouble } =
+                        list::read_user(api, &name, deadline).await;
+                    // A last use that failed to read is what was to be read again.
+                    if let (Some(user), Some(error)) = (&mut user, trouble) {
+                        user.reading = Reading::Unread(error.reason);
+                    }
                     (name, user)
                 }
             })
