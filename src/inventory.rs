@@ -182,8 +182,8 @@ pub struct Inventory {
     /// The users who have a key or could not be read, and others where the source tells, each name
     /// once.
     pub users: Vec<User>,
-    /// IAM users in the account, root not counted.
-    pub user_count: usize,
+    /// IAM users in the account, root not counted; `None` if the listing never came to its end.
+    pub user_count: Option<usize>,
     /// The root user's keys.
     pub root: RootKeys,
     /// How old the truth is: the oldest of the listing's time, the report's `GeneratedTime` and the
@@ -259,10 +259,8 @@ impl Inventory {
                 user.reading = Reading::Unread(reason);
             }
             self.users.extend(unreached);
-            self.user_count = self
-                .user_count
-                .max(previous.user_count)
-                .max(self.users.len());
+            // How many users there are beyond those reached is known only from before.
+            self.user_count = previous.user_count.map(|known| known.max(self.users.len()));
             self.data_time = self.data_time.min(previous.data_time);
         }
         if !self.is_complete() {
@@ -311,7 +309,7 @@ mod tests {
                 name: None,
                 alias: None,
             },
-            user_count: users.len(),
+            user_count: Some(users.len()),
             users,
             root: RootKeys::default(),
             data_time: start(),
@@ -413,14 +411,14 @@ mod tests {
             assert_eq!(unreached.unread_reason(), Some(Reason::Throttled));
             assert_eq!(unreached.keys.len(), 1);
         }
-        assert_eq!(broken.user_count, 4);
+        assert_eq!(broken.user_count, Some(4));
     }
 
     #[test]
     fn a_broken_listing_is_as_old_as_what_it_was_filled_from() {
         let mut previous = inventory(Vec::new(), Listing::Complete);
         previous.data_time = start() - TimeDelta::hours(1);
-        previous.user_count = 7;
+        previous.user_count = Some(7);
         previous.root = RootKeys {
             active: Some(1),
             present: Some(true),
@@ -429,11 +427,11 @@ mod tests {
         now.root.present = Some(false);
         let filled = now.filled_from(&previous);
         assert_eq!(filled.data_time, previous.data_time);
-        assert_eq!(filled.user_count, 7);
+        assert_eq!(filled.user_count, Some(7));
         assert_eq!(filled.root.active, Some(1));
         assert_eq!(filled.root.present, Some(false), "what was read now counts");
         let whole = inventory(Vec::new(), Listing::Complete).filled_from(&previous);
-        assert_eq!((whole.data_time, whole.user_count), (start(), 0));
+        assert_eq!((whole.data_time, whole.user_count), (start(), Some(0)));
     }
 
     fn any_users() -> impl Strategy<Value = Vec<User>> {
@@ -482,7 +480,7 @@ mod tests {
             unique.sort_unstable();
             unique.dedup();
             prop_assert_eq!(unique.len(), filled.users.len());
-            prop_assert!(filled.user_count >= filled.users.len());
+            prop_assert!(filled.user_count.is_none_or(|count| count >= filled.users.len()));
             prop_assert_eq!(filled.is_complete(), now.is_complete());
             for user in &filled.users {
                 let known = of(&previous, &user.name);

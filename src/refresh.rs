@@ -166,7 +166,7 @@ impl Refresher {
                 );
             }
             Ok(found) => {
-                let (users, unread) = (found.user_count, found.unread_users());
+                let (users, unread) = (found.users.len(), found.unread_users());
                 let keys = found
                     .users
                     .iter()

@@ -213,7 +213,7 @@ mod tests {
                 alias: None,
             },
             users: Vec::new(),
-            user_count: 0,
+            user_count: Some(0),
             root: RootKeys::default(),
             data_time: DateTime::UNIX_EPOCH,
             listing: Listing::Complete,

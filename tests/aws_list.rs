@@ -59,7 +59,7 @@ async fn keys_come_out_with_their_exact_birth_and_last_use() {
     assert_eq!(&*found.account.partition, "aws");
     assert_eq!(found.account.alias.as_deref(), Some("acme-prod"));
     assert_eq!(found.account.name, None);
-    assert_eq!(found.user_count, 2);
+    assert_eq!(found.user_count, Some(2));
     assert_eq!(found.data_time, aws.account().now);
     assert_eq!(
         found.root,
@@ -111,7 +111,7 @@ async fn every_page_of_users_is_read_whatever_the_pages_are_like() {
 
         let all: Vec<_> = (0..users).map(Population::user_name).collect();
         assert_eq!(names(&found), all, "{style:?}");
-        assert_eq!(found.user_count, users);
+        assert_eq!(found.user_count, Some(users));
         assert_eq!(aws.calls().of(Operation::ListUsers), pages, "{style:?}");
     }
 }
@@ -151,7 +151,7 @@ async fn a_user_deleted_during_the_listing_is_no_failure() {
     );
     let found = Reader::new(&aws, Strategy::List).read(&aws).await;
     assert_eq!(names(&found), ["alice", "carol"]);
-    assert_eq!(found.user_count, 2);
+    assert_eq!(found.user_count, Some(2));
     assert!(found.is_complete());
 }
 
@@ -275,6 +275,17 @@ async fn a_status_never_heard_of_makes_nobody_compliant() {
 }
 
 #[tokio::test]
+async fn a_first_listing_that_breaks_off_tells_no_number_of_users() {
+    let aws = FakeAws::start().await;
+    with_users(&aws, &["alice", "bob", "carol", "dave"]);
+    aws.account().page_style = PageStyle::AtMost(2);
+    aws.inject(Fault::on(Operation::ListUsers, Action::Error(ErrorCode::AccessDenied)).nth(2));
+    let found = Reader::new(&aws, Strategy::List).read(&aws).await;
+    assert_eq!(names(&found), ["alice", "bob"]);
+    assert_eq!(found.user_count, None);
+}
+
+#[tokio::test]
 async fn a_listing_that_breaks_off_keeps_the_users_it_did_not_reach() {
     let aws = FakeAws::start().await;
     with_users(&aws, &["alice", "bob", "carol", "dave"]);
@@ -288,7 +299,7 @@ async fn a_listing_that_breaks_off_keeps_the_users_it_did_not_reach() {
 
     let found = inventory(&after);
     assert_eq!(names(found), ["alice", "bob", "carol", "dave"]);
-    assert_eq!(found.user_count, 4);
+    assert_eq!(found.user_count, Some(4));
     assert_eq!(found.listing, Listing::Truncated(Reason::AccessDenied));
     assert_eq!(user(found, "alice").reading, Reading::Complete);
     let carol = user(found, "carol");
@@ -409,7 +420,7 @@ async fn as_many_calls_are_under_way_as_allowed_and_no_more() {
     let found = Reader::with(few, Strategy::List, Policy::default())
         .read(&aws)
         .await;
-    assert_eq!(found.user_count, 40);
+    assert_eq!(found.user_count, Some(40));
     assert_eq!(aws.calls().max_in_flight, 5);
     assert_eq!(aws.calls().of(Operation::GetAccessKeyLastUsed), 40);
 }

@@ -90,7 +90,7 @@ fn inventory(id: &str, users: Vec<User>) -> Inventory {
             name: None,
             alias: None,
         },
-        user_count: users.len(),
+        user_count: Some(users.len()),
         users,
         root: RootKeys::default(),
         data_time: clock() - TimeDelta::seconds(90),

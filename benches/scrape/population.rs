@@ -77,7 +77,7 @@ pub(crate) fn snapshot(keys: usize) -> Snapshot {
             name: Some("Production".into()),
             alias: Some("example-production".into()),
         },
-        user_count: users.len(),
+        user_count: Some(users.len()),
         users,
         root: RootKeys {
             active: Some(0),

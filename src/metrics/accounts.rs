@@ -22,12 +22,15 @@ fn encode_contents(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> 
     let mut family = gauge(
         encoder,
         "aws_iam_users",
-        "IAM users in the account, the root user not counted, as of the account's iam_key_exporter_data_timestamp_seconds.",
+        "IAM users in the account, the root user not counted, as of the account's iam_key_exporter_data_timestamp_seconds; absent \
+         where their listing never came to its end.",
     )?;
     for (id, inventory) in inventories(snapshot) {
-        family
-            .encode_family(&[("account_id", id)])?
-            .encode_gauge(&inventory.user_count)?;
+        if let Some(count) = inventory.user_count {
+            family
+                .encode_family(&[("account_id", id)])?
+                .encode_gauge(&count)?;
+        }
     }
     let mut family = gauge(
         encoder,

@@ -112,7 +112,7 @@ mod tests {
                 name: None,
                 alias: None,
             },
-            user_count: users.len(),
+            user_count: Some(users.len()),
             users,
             root: RootKeys::default(),
             data_time: DateTime::UNIX_EPOCH,

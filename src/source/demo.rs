@@ -62,7 +62,7 @@ impl Demo {
                 name: Some(account.name.into()),
                 alias: Some(account.alias.into()),
             },
-            user_count: users.len(),
+            user_count: Some(users.len()),
             users,
             root: RootKeys {
                 active: Some(account.root_keys),
@@ -349,7 +349,7 @@ mod tests {
         for account in &accounts {
             let names: HashSet<_> = account.users.iter().map(|user| &user.name).collect();
             assert_eq!(names.len(), account.users.len());
-            assert_eq!(account.user_count, account.users.len());
+            assert_eq!(account.user_count, Some(account.users.len()));
             for key in account.users.iter().flat_map(|user| &user.keys) {
                 assert_eq!(key.name.as_str().len(), 20);
                 assert!(key.name.as_str().starts_with("AKIAEXAMPLEDEMO"));

@@ -68,7 +68,7 @@ pub(crate) fn account(id: &str, users: Vec<User>, listing: Listing) -> AccountSt
             name: None,
             alias: None,
         },
-        user_count: users.len(),
+        user_count: Some(users.len()),
         users,
         root: RootKeys::default(),
         data_time: now(),

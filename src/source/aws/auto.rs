@@ -95,7 +95,7 @@ pub(super) async fn collect(
     let users: Vec<User> = rows.iter().filter_map(|row| memory.user(row)).collect();
     Inventory {
         account,
-        user_count: users.len(),
+        user_count: (listing == Listing::Complete).then_some(users.len()),
         users,
         root: report.root,
         data_time: now.min(generated),

@@ -42,13 +42,11 @@ pub(super) async fn collect(
             .buffer_unordered(api.max_concurrency())
     );
     let mut users = Vec::new();
-    let mut user_count = 0;
     let mut broken_off = None;
     let mut troubles = Troubles::default();
     while let Some(read) = reads.next().await {
         match read {
             Ok(Read { user, trouble }) => {
-                user_count += usize::from(user.is_some());
                 users.extend(user);
                 troubles.extend(trouble);
             }
@@ -71,8 +69,8 @@ pub(super) async fn collect(
     users.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(Inventory {
         account,
+        user_count: (listing == Listing::Complete).then_some(users.len()),
         users,
-        user_count,
         root,
         data_time: now,
         listing,

@@ -27,7 +27,7 @@ pub use self::{
 use super::{Outcome, Progress, SourceError, UsageError, report};
 use crate::{
     counts::{Operation, RequestCounts},
-    inventory::{Account, Inventory, Reading, User},
+    inventory::{Account, Inventory, Listing, Reading, User},
     key::{AccountId, ArnOwner},
     policy::Policy,
     reason::Reason,
@@ -385,7 +385,7 @@ fn from_report(account: Account, dated: &Dated, now: DateTime<Utc>) -> Inventory
     let users: Vec<User> = dated.report.rows.iter().map(Row::to_user).collect();
     Inventory {
         account,
-        user_count: users.len(),
+        user_count: (dated.report.listing == Listing::Complete).then_some(users.len()),
         users,
         root: dated.report.root,
         data_time: now.min(dated.generated),

@@ -19,7 +19,7 @@ use tracing::warn;
 
 use super::{Report, parse};
 use crate::{
-    inventory::{Account, Inventory},
+    inventory::{Account, Inventory, Listing},
     key::{AccountId, ArnOwner},
     reason::Reason,
     source::{Outcome, SourceError},
@@ -286,7 +286,7 @@ fn inventory(report: &Report, owner: &ArnOwner, data_time: DateTime<Utc>) -> Inv
             alias: None,
         },
         users: report.rows.iter().map(super::Row::to_user).collect(),
-        user_count: report.rows.len(),
+        user_count: (report.listing == Listing::Complete).then_some(report.rows.len()),
         root: report.root,
         data_time,
         listing: report.listing,
@@ -321,7 +321,7 @@ mod tests {
     fn later() -> Instant {
         Instant::now() + Duration::from_mins(1)
     }
-    use crate::inventory::{Listing, User};
+    use crate::inventory::User;
 
     const REPORT: &str = include_str!("../../../tests/fixtures/credential-report.csv");
 
@@ -367,7 +367,7 @@ mod tests {
         assert_eq!(outcome.account.unwrap().as_str(), "111122223333");
         let inventory = outcome.result.unwrap();
         assert_eq!(inventory.data_time, modified);
-        assert_eq!(inventory.user_count, inventory.users.len());
+        assert_eq!(inventory.user_count, Some(inventory.users.len()));
         assert_eq!(&*inventory.account.partition, "aws");
         assert!(inventory.is_complete());
     }
