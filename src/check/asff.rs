@@ -9,12 +9,12 @@ use std::{
 };
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde::Serializer;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{
     control::{Control, REMEDIATION, REMEDIATION_URL},
+    json::write_list,
     report::Report,
     rows::{Row, Status, Subject},
 };
@@ -41,13 +41,11 @@ fn finding_type(control: &Control) -> &'static str {
 }
 
 pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
-    let mut json = serde_json::Serializer::pretty(&mut *out);
     let finding = |row| Finding { report, row }.value();
-    json.collect_seq(report.rows.iter().map(finding))?;
-    writeln!(out)
+    write_list(report.rows.iter().map(finding), out)
 }
 
-/// What a finding is made of. It is made only when it is written: all of them at once would be large.
+/// What a finding is made of.
 struct Finding<'a> {
     report: &'a Report,
     row: &'a Row,

@@ -6,7 +6,7 @@ use std::{
     io::{self, Write},
 };
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::{
     report::{Report, Summary},
@@ -53,7 +53,7 @@ struct ControlRun<'a> {
 struct Results<'a>(&'a [Row]);
 
 impl Serialize for Results<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.0.iter().map(|row| Outcome {
             reason: &row.reason,
             resource: &row.resource,
@@ -74,7 +74,7 @@ struct Outcome<'a> {
 struct Dimensions<'a>(&'a [(&'static str, String)]);
 
 impl Serialize for Dimensions<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.0.iter().map(|(key, value)| Dimension { key, value }))
     }
 }
@@ -83,6 +83,15 @@ impl Serialize for Dimensions<'_> {
 struct Dimension<'a> {
     key: &'a str,
     value: &'a str,
+}
+
+/// Writes a list of values, each made only when it is come to: all of them at once would be large.
+pub(super) fn write_list(
+    values: impl Iterator<Item = serde_json::Value>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    serde_json::Serializer::pretty(&mut *out).collect_seq(values)?;
+    writeln!(out)
 }
 
 pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {

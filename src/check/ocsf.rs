@@ -3,11 +3,11 @@
 
 use std::io::{self, Write};
 
-use serde::Serializer;
 use serde_json::{Map, Value, json};
 
 use super::{
     control::{REMEDIATION, REMEDIATION_URL},
+    json::write_list,
     report::Report,
     rows::{Row, Status, Subject},
 };
@@ -15,13 +15,11 @@ use super::{
 const VERSION: &str = "1.5.0";
 
 pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
-    let mut json = serde_json::Serializer::pretty(&mut *out);
     let finding = |row| Finding { report, row }.value();
-    json.collect_seq(report.rows.iter().map(finding))?;
-    writeln!(out)
+    write_list(report.rows.iter().map(finding), out)
 }
 
-/// What a finding is made of. It is made only when it is written: all of them at once would be large.
+/// What a finding is made of.
 struct Finding<'a> {
     report: &'a Report,
     row: &'a Row,

@@ -1,28 +1,20 @@
 //! Why a call to AWS failed, in the closed list of reasons and in one line for a person.
 
+mod cause;
+mod message;
+
 use std::error::Error;
 
-use aws_config::meta::ProviderChainError;
-use aws_credential_types::provider::error::CredentialsError;
-use aws_sdk_iam::operation::{
-    generate_credential_report::GenerateCredentialReportError,
-    get_access_key_last_used::GetAccessKeyLastUsedError,
-    get_account_summary::GetAccountSummaryError, get_credential_report::GetCredentialReportError,
-    list_access_keys::ListAccessKeysError, list_account_aliases::ListAccountAliasesError,
-    list_users::ListUsersError,
-};
-use aws_sdk_sts::operation::get_caller_identity::GetCallerIdentityError;
-use aws_smithy_runtime_api::{
-    client::{
-        interceptors::context,
-        orchestrator::{HttpResponse, OrchestratorError},
-        result::SdkError,
-    },
-    http::StatusCode,
-};
-use aws_smithy_types::error::metadata::{ErrorMetadata, ProvideErrorMetadata};
+use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use crate::{counts::Operation, reason::Reason, source::SourceError};
+
+pub(super) use self::cause::attempt_reason;
+use self::{
+    cause::{chain_reason, service_reason},
+    message::{discreet, innermost, one_line, service_message},
+};
 
 /// A call that failed after its retries.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -136,222 +128,5 @@ fn advice(error: &CallError) -> String {
         Reason::Tls => "; if a proxy re-signs TLS, point AWS_CA_BUNDLE at its CA".into(),
         Reason::Network => "; check the network, HTTPS_PROXY and AWS_ENDPOINT_URL".into(),
         _ => String::new(),
-    }
-}
-
-/// The cause of one failed attempt.
-pub(super) fn attempt_reason(
-    error: &OrchestratorError<context::Error>,
-    status: Option<StatusCode>,
-) -> Reason {
-    if error.is_timeout_error() {
-        return Reason::Timeout;
-    }
-    if let Some(connector) = error.as_connector_error() {
-        return if connector.is_timeout() {
-            Reason::Timeout
-        } else {
-            chain_reason(connector).unwrap_or(Reason::Other)
-        };
-    }
-    if let (Some(error), Some(status)) = (error.as_operation_error(), status) {
-        return metadata(error).map_or(Reason::Other, |meta| service_reason(meta, status));
-    }
-    let fallback = if status.is_some() {
-        Reason::MalformedResponse
-    } else {
-        Reason::Other
-    };
-    chain_reason(error).unwrap_or(fallback)
-}
-
-/// The error metadata of any operation that is called here; the SDK erases the type.
-fn metadata(error: &context::Error) -> Option<&ErrorMetadata> {
-    macro_rules! first_of {
-        ($($kind:ty),+ $(,)?) => {
-            None$(.or_else(|| error.downcast_ref::<$kind>().map(ProvideErrorMetadata::meta)))+
-        };
-    }
-    first_of!(
-        ListAccessKeysError,
-        GetAccessKeyLastUsedError,
-        ListUsersError,
-        GetCallerIdentityError,
-        GenerateCredentialReportError,
-        GetCredentialReportError,
-        GetAccountSummaryError,
-        ListAccountAliasesError,
-    )
-}
-
-/// The cause that AWS's own error code and HTTP status name.
-///
-/// Source: IAM API Reference, "Common Errors", and STS API Reference, "Common Errors".
-fn service_reason(meta: &ErrorMetadata, status: StatusCode) -> Reason {
-    match meta.code() {
-        Some(
-            "AccessDenied"
-            | "AccessDeniedException"
-            | "UnauthorizedOperation"
-            | "NotAuthorized"
-            | "OptInRequired",
-        ) => Reason::AccessDenied,
-        Some(
-            "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" | "TokenRefreshRequired",
-        ) => Reason::ExpiredToken,
-        Some(
-            "InvalidClientTokenId"
-            | "UnrecognizedClientException"
-            | "InvalidAccessKeyId"
-            | "SignatureDoesNotMatch"
-            | "IncompleteSignature"
-            | "AuthFailure"
-            | "MissingAuthenticationToken"
-            | "InvalidToken",
-        ) => Reason::Credentials,
-        Some(
-            "Throttling"
-            | "ThrottlingException"
-            | "ThrottledException"
-            | "RequestThrottled"
-            | "RequestThrottledException"
-            | "RequestLimitExceeded"
-            | "TooManyRequestsException"
-            | "SlowDown"
-            | "PriorRequestNotComplete",
-        ) => Reason::Throttled,
-        Some("ReportNotPresent" | "ReportInProgress" | "ReportExpired" | "LimitExceeded") => {
-            Reason::ReportUnavailable
-        }
-        _ if status.as_u16() == 429 => Reason::Throttled,
-        _ if status.is_server_error() => Reason::ServerError,
-        Some(_) => Reason::Other,
-        None => Reason::MalformedResponse,
-    }
-}
-
-/// The cause that the chain of sources names: credentials, TLS, or the network.
-fn chain_reason(error: &(dyn Error + 'static)) -> Option<Reason> {
-    let mut found = None;
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(credentials) = error.downcast_ref::<CredentialsError>() {
-            return Some(match credentials {
-                CredentialsError::ProviderTimedOut(_) => Reason::Timeout,
-                _ => Reason::Credentials,
-            });
-        }
-        if error.is::<rustls::Error>() {
-            return Some(Reason::Tls);
-        }
-        if let Some(io) = error.downcast_ref::<std::io::Error>() {
-            if holds_tls_error(io) {
-                return Some(Reason::Tls);
-            }
-            found = Some(Reason::Network);
-        }
-        if found.is_none() && is_broken_off(error) {
-            found = Some(Reason::Network);
-        }
-        next = error.source();
-    }
-    found
-}
-
-/// Whether the error was built from one of TLS, which it keeps inside and not as its source; the
-/// HTTP client nests such errors in each other.
-fn holds_tls_error(error: &std::io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| {
-        inner.is::<rustls::Error>()
-            || inner
-                .downcast_ref::<std::io::Error>()
-                .is_some_and(holds_tls_error)
-    })
-}
-
-/// Whether the connection ended before the whole answer came. hyper's own error type can't be
-/// named here without tying this module to the HTTP client's version.
-fn is_broken_off(error: &dyn Error) -> bool {
-    let text = error.to_string();
-    text.contains("connection closed before message completed")
-        || text.contains("error reading a body from connection")
-}
-
-/// AWS's code and message, or its HTTP status where it gave neither.
-fn service_message(meta: &ErrorMetadata, response: &HttpResponse) -> String {
-    match (meta.code(), meta.message()) {
-        // This message quotes the signed request, session token included.
-        (Some("SignatureDoesNotMatch"), _) => {
-            "SignatureDoesNotMatch: the secret access key is wrong, or a proxy changed the request"
-                .into()
-        }
-        (Some(code), Some(message)) => format!("{code}: {message}"),
-        (Some(code), None) => code.to_owned(),
-        (None, _) => format!(
-            "HTTP {} with an answer that is not IAM's XML",
-            response.status().as_u16()
-        ),
-    }
-}
-
-/// The last two messages of a chain: the SDK's outer ones only say "dispatch failure".
-fn innermost(error: &(dyn Error + 'static)) -> String {
-    if let Some(text) = no_credentials(error) {
-        return text;
-    }
-    let mut texts = Vec::new();
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let text = error.to_string();
-        if error.is::<NotWhole>() {
-            return text;
-        }
-        if texts.last() != Some(&text) {
-            texts.push(text);
-        }
-        next = error.source();
-    }
-    texts.split_off(texts.len().saturating_sub(2)).join(": ")
-}
-
-/// Where the SDK looked for credentials in vain, and what it met there; its own account of that takes
-/// a line for each place.
-fn no_credentials(error: &(dyn Error + 'static)) -> Option<String> {
-    let chain = std::iter::successors(Some(error), |error| (*error).source())
-        .find_map(|error| error.downcast_ref::<ProviderChainError<CredentialsError>>())?;
-    let places: Vec<String> = chain
-        .attempts()
-        .iter()
-        .map(|attempt| match attempt.error().source() {
-            Some(why) => format!("{}: {}", attempt.name(), discreet(&why.to_string())),
-            None => format!("{}: nothing", attempt.name()),
-        })
-        .collect();
-    Some(format!("no credentials found ({})", places.join("; ")))
-}
-
-/// The SDK's text without what may be secret: a credential process that traces its own commands
-/// writes the credentials to its standard error.
-fn discreet(text: &str) -> String {
-    let text = match text.split_once(" Stderr: ") {
-        Some((before, _)) => format!("{before} Run it by hand to see why"),
-        None => text.to_owned(),
-    };
-    // The SDK's account of an endpoint it can't use holds the whole request, and the endpoint as it
-    // was given, which may have a password in it.
-    if text.contains("failed to apply endpoint") || text.contains("to request `Request") {
-        return "the endpoint is no URL; AWS_ENDPOINT_URL needs http:// or https:// and a host"
-            .into();
-    }
-    text
-}
-
-/// The text on one line and not longer than a log line should be.
-fn one_line(text: &str) -> String {
-    const MOST: usize = 400;
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
     }
 }

@@ -1,5 +1,6 @@
 //! AWS itself: IAM and STS through the SDK, with read permissions only.
 
+mod args;
 mod attempts;
 mod auto;
 mod client;
@@ -11,18 +12,18 @@ mod setup;
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use clap::builder::NonEmptyStringValueParser;
 use futures_util::{FutureExt, StreamExt, stream};
 use tokio::time::Instant;
 
+pub use self::{
+    args::{Args, Strategy},
+    credential_report::Patience,
+    setup::{Limits, Origin, Settings},
+};
 use self::{
     auto::{Dated, Memory, Watch},
     client::Api,
     failure::CallError,
-};
-pub use self::{
-    credential_report::Patience,
-    setup::{Limits, Origin, Settings},
 };
 use super::{Outcome, Progress, SourceError, UsageError, report};
 use crate::{
@@ -40,54 +41,6 @@ const ALIAS_LIFETIME: TimeDelta = TimeDelta::hours(1);
 /// The oldest credential report that `auto` believes. AWS makes a new one every four hours, so this
 /// much is a sign that something is wrong.
 const OLDEST_REPORT: TimeDelta = TimeDelta::hours(24);
-
-/// How AWS is read.
-#[derive(Debug, Clone, clap::Args)]
-#[command(next_help_heading = "AWS")]
-#[group(skip)]
-pub struct Args {
-    /// How keys are read: auto (the credential report, and live reads of every user with an old
-    /// key), list (live reads of every user), or report (the credential report only: up to 4 hours
-    /// old, without key ids)
-    #[arg(long = "aws.strategy", env = "IAM_KEY_EXPORTER_AWS_STRATEGY", value_name = "STRATEGY",
-        default_value = "auto", value_parser = crate::cli::one_of(&Strategy::ALL))]
-    pub strategy: Strategy,
-
-    /// Profile of the shared AWS config files to use [default: the SDK's default chain]
-    #[arg(
-        long = "aws.profile",
-        env = "IAM_KEY_EXPORTER_AWS_PROFILE",
-        value_name = "NAME",
-        value_parser = NonEmptyStringValueParser::new()
-    )]
-    pub profile: Option<String>,
-
-    /// Calls to AWS under way at once
-    #[arg(long = "aws.max-concurrency", env = "IAM_KEY_EXPORTER_AWS_MAX_CONCURRENCY", value_name = "N",
-        default_value_t = 16, value_parser = crate::cli::whole_number(1..=256_u16), allow_negative_numbers = true)]
-    pub max_concurrency: u16,
-}
-
-/// How the keys of an account are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Strategy {
-    /// The credential report, and live reads of every user with an old or changed key.
-    #[default]
-    Auto,
-    /// Live reads of every user.
-    List,
-    /// The credential report only.
-    Report,
-}
-
-impl Strategy {
-    /// Every strategy, with its name as a setting.
-    pub const ALL: [(&'static str, Self); 3] = [
-        ("auto", Self::Auto),
-        ("list", Self::List),
-        ("report", Self::Report),
-    ];
-}
 
 /// One account of AWS, read again and again.
 #[derive(Debug)]
@@ -171,14 +124,7 @@ impl Aws {
     /// Reads the account once.
     pub async fn collect(&mut self, now: DateTime<Utc>, deadline: Instant) -> Outcome {
         let start = Instant::now();
-        let api = match self.api.take() {
-            Some(api) => api,
-            None => {
-                Api::connect(&self.settings, Arc::clone(&self.counts))
-                    .boxed()
-                    .await
-            }
-        };
+        let api = self.connection().await;
         let result = self.read(&api, now, deadline).await;
         let reasons = match &result {
             Ok(inventory) => inventory.reasons(),
@@ -212,14 +158,7 @@ impl Aws {
             };
             return users.into_iter().map(unread).collect();
         }
-        let api = match self.api.take() {
-            Some(api) => api,
-            None => {
-                Api::connect(&self.settings, Arc::clone(&self.counts))
-                    .boxed()
-                    .await
-            }
-        };
+        let api = self.connection().await;
         let read = stream::iter(users)
             .map(|name| {
                 let api = &api;
@@ -239,6 +178,18 @@ impl Aws {
             .await;
         self.api = Some(api);
         read
+    }
+
+    /// The clients of last time, or new ones. They are given back where they are to be kept.
+    async fn connection(&mut self) -> Api {
+        match self.api.take() {
+            Some(api) => api,
+            None => {
+                Api::connect(&self.settings, Arc::clone(&self.counts))
+                    .boxed()
+                    .await
+            }
+        }
     }
 
     /// The error, with the profile if the credentials are to blame and one was chosen.
