@@ -1,5 +1,6 @@
 //! Where the truth comes from: AWS itself, a credential report in a file, or the demo.
 
+pub mod accounts;
 pub mod aws;
 pub mod demo;
 mod member;
