@@ -34,3 +34,4 @@ pub mod snapshot;
 pub mod source;
 mod visible;
 pub mod web;
+pub mod yaml;
