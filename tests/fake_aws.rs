@@ -1,5 +1,7 @@
 //! The double of AWS, judged by the SDK's own clients.
 
+#[path = "fake_aws/accounts.rs"]
+mod accounts;
 mod support;
 
 use std::collections::BTreeSet;
