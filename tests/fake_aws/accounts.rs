@@ -59,7 +59,7 @@ async fn assume(
             let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
             (text(error.code()), text(error.message()))
         })?;
-    let given = answer.credentials().unwrap();
+    let given = answer.credentials().expect("a session has credentials");
     Ok(Credentials::new(
         given.access_key_id(),
         given.secret_access_key(),
@@ -72,7 +72,9 @@ async fn assume(
 /// Credentials for a role that is made in the account.
 async fn session(aws: &FakeAws, site: &Site) -> Credentials {
     let role = site.account().add_role("reader");
-    assume(aws, &role, None).await.unwrap()
+    assume(aws, &role, None)
+        .await
+        .expect("the role asks for nothing")
 }
 
 async fn names(client: &aws_sdk_iam::Client) -> Result<Vec<String>, String> {
