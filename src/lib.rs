@@ -19,6 +19,7 @@ pub mod cli;
 pub mod clock;
 pub mod counts;
 pub mod dashboards;
+pub mod glob;
 pub mod inventory;
 pub mod key;
 pub mod logging;

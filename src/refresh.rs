@@ -67,7 +67,7 @@ pub(crate) fn next_snapshot(previous: &Snapshot, outcomes: Vec<Outcome>, clock: 
     for outcome in outcomes {
         match outcome.account {
             None => unidentified = reasons(&outcome.result).first().copied(),
-            Some(id) => known.learn(id, outcome, clock.now()),
+            Some(id) => known.learn(id, outcome, &previous.policy, clock.now()),
         }
     }
     Snapshot {

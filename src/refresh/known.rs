@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use crate::{
     inventory::Inventory,
     key::AccountId,
+    policy::Policy,
     reason::Reason,
     snapshot::AccountState,
     source::{Outcome, SourceError},
@@ -22,9 +23,27 @@ pub(super) struct Known(BTreeMap<AccountId, AccountState>);
 impl Known {
     /// Takes in what a refresh found of an account: what was read takes the place of what was known,
     /// what could not be read stays as it was.
-    pub(super) fn learn(&mut self, id: AccountId, outcome: Outcome, now: DateTime<Utc>) {
-        let next = after(self.0.get(&id), id, outcome, now);
+    pub(super) fn learn(
+        &mut self,
+        id: AccountId,
+        outcome: Outcome,
+        policy: &Policy,
+        now: DateTime<Utc>,
+    ) {
+        let next = after(self.0.get(&id), id, outcome, policy, now);
         self.0.insert(id, next);
+    }
+
+    /// Applies another policy to all that is known.
+    pub(super) fn apply(&mut self, policy: &Policy) {
+        for inventory in self
+            .0
+            .values_mut()
+            .filter_map(|state| state.inventory.as_mut())
+        {
+            // The snapshot that is out holds the old one.
+            policy.apply_to_all(Arc::make_mut(inventory));
+        }
     }
 
     /// Forgets the accounts that are not to be kept, and tells which.
@@ -37,7 +56,7 @@ impl Known {
         gone
     }
 
-    /// Whether every account of these was read completely the last time.
+    /// Whether every account was read completely the last time.
     pub(super) fn are_up(&self) -> bool {
         self.0.values().all(AccountState::is_up)
     }
@@ -61,15 +80,22 @@ fn after(
     known: Option<&AccountState>,
     id: AccountId,
     outcome: Outcome,
+    policy: &Policy,
     now: DateTime<Utc>,
 ) -> AccountState {
     let failures = reasons(&outcome.result);
     let known_inventory = known.and_then(|account| account.inventory.clone());
     let reached = outcome.result.is_ok();
-    let inventory = match (outcome.result, known_inventory) {
-        (Err(_), known) => known,
-        (Ok(found), None) => Some(Arc::new(found)),
-        (Ok(found), Some(known)) => Some(Arc::new(found.filled_from(&known))),
+    let inventory = match outcome.result {
+        Err(_) => known_inventory,
+        Ok(found) => {
+            let mut found = match known_inventory {
+                Some(known) => found.filled_from(&known),
+                None => found,
+            };
+            policy.apply_to_all(&mut found);
+            Some(Arc::new(found))
+        }
     };
     let last_success = if failures.is_empty() {
         Some(now)

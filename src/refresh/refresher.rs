@@ -234,6 +234,7 @@ impl Refresher {
     /// Takes in what a member's refresh found. Returns whether everything was read.
     fn learn(&mut self, key: Key, outcomes: Vec<Outcome>, end: Instant) -> bool {
         let now = self.clock.now();
+        let policy = Arc::clone(&self.snapshot.borrow().policy);
         let mut complete = true;
         let mut accounts = BTreeSet::new();
         let mut unidentified = None;
@@ -247,7 +248,7 @@ impl Refresher {
                 None => unidentified = failures.first().copied(),
                 Some(id) => {
                     accounts.insert(id);
-                    self.known.learn(id, outcome, now);
+                    self.known.learn(id, outcome, &policy, now);
                 }
             }
         }
