@@ -11,7 +11,8 @@ use tokio::{
 
 use crate::{
     cli::{MetricsArgs, PolicyArgs, StopSignal},
-    config,
+    clock::Clock,
+    config::{self, Reloads},
     counts::{RefreshCounts, RequestCounts},
     logging,
     metrics::{
@@ -88,6 +89,7 @@ pub async fn serve(args: Args) -> Result<(), ServeError> {
         log: _,
     } = args;
     let config = config::load(config.file.as_deref(), policy).map_err(UsageError::from)?;
+    let loaded = Clock::System.now();
     let clock = source.clock()?;
     let requests = Arc::new(RequestCounts::default());
     let counts = Arc::new(RefreshCounts::default());
@@ -118,7 +120,13 @@ pub async fn serve(args: Args) -> Result<(), ServeError> {
 
     let (stop, stopped) = watch::channel(());
     let mut tasks = JoinSet::new();
-    let exposer = metrics::exposer(snapshot.clone(), clock, requests, Arc::clone(&counts));
+    let exposer = metrics::exposer(
+        snapshot.clone(),
+        clock,
+        requests,
+        Arc::clone(&counts),
+        Reloads::started(loaded),
+    );
     let routes = Routes::new(telemetry_path, exposer, probe(snapshot));
     tasks.spawn(async move {
         web::serve(bound, routes, until_dropped(stopped)).await;

@@ -8,6 +8,7 @@ use std::{
 use anyhow::Context as _;
 use iam_key_exporter::{
     clock::Clock,
+    config::Reloads,
     counts::{RefreshCounts, RequestCounts},
     metrics::{self, exposition::Exposer},
     web::{
@@ -81,6 +82,7 @@ fn exposer(keys: usize) -> Exposer {
         Clock::Fixed(population::now()),
         Arc::new(RequestCounts::default()),
         Arc::new(RefreshCounts::default()),
+        Reloads::started(population::now()),
     )
 }
 

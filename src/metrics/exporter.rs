@@ -9,8 +9,9 @@ use prometheus_client::{
     metrics::MetricType,
 };
 
-use super::keys::gauge;
+use super::{keys::gauge, labels::UnixSeconds};
 use crate::{
+    config::{ReloadState, Reloads},
     counts::{Operation, RefreshCounts, RequestCounts},
     key::AccountId,
     reason::Reason,
@@ -34,12 +35,15 @@ pub struct ExporterMetrics {
     pub requests: Arc<RequestCounts>,
     /// Refreshes by account.
     pub refreshes: Arc<RefreshCounts>,
+    /// Loads of the configuration.
+    pub reloads: Reloads,
 }
 
 impl Collector for ExporterMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.encode_refreshes(&mut encoder)?;
         self.encode_requests(&mut encoder)?;
+        self.encode_reloads(&mut encoder)?;
         gauge(
             &mut encoder,
             "iam_key_exporter_build_info",
@@ -132,6 +136,28 @@ impl ExporterMetrics {
             )?;
         }
         Ok(())
+    }
+}
+
+impl ExporterMetrics {
+    fn encode_reloads(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let ReloadState {
+            is_successful,
+            last_success,
+        } = self.reloads.state();
+        gauge(
+            encoder,
+            "iam_key_exporter_config_last_reload_successful",
+            "1 if the last attempt to load the configuration succeeded, 0 if it failed and the configuration from before \
+             is still in force.",
+        )?
+        .encode_gauge(&u32::from(is_successful))?;
+        gauge(
+            encoder,
+            "iam_key_exporter_config_last_reload_success_timestamp_seconds",
+            "When the configuration in force was loaded.",
+        )?
+        .encode_gauge(&UnixSeconds(last_success))
     }
 }
 

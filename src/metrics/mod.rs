@@ -19,6 +19,7 @@ use self::{
 };
 use crate::{
     clock::Clock,
+    config::Reloads,
     counts::{RefreshCounts, RequestCounts},
     snapshot::Snapshot,
 };
@@ -29,11 +30,13 @@ pub fn exposer(
     clock: Clock,
     requests: Arc<RequestCounts>,
     refreshes: Arc<RefreshCounts>,
+    reloads: Reloads,
 ) -> Exposer {
     let mut own = Registry::default();
     own.register_collector(Box::new(ExporterMetrics {
         requests,
         refreshes,
+        reloads,
     }));
     own.register_collector(Box::new(ProcessMetrics::new()));
     let own = Arc::new(own);
