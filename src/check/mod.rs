@@ -42,7 +42,7 @@ use crate::{
     policy::Policy,
     refresh,
     snapshot::Snapshot,
-    source::{Outcome, Source, UsageError},
+    source::{Once, Outcome, Source, UsageError},
 };
 
 /// Why a check came to no result.
@@ -84,7 +84,7 @@ pub async fn run(args: Args) -> Result<Exit, CheckError> {
     let bar = Bar::new(output.progress);
     source.watch(bar.progress());
     let now = clock.now();
-    let outcomes = source.collect(now, Instant::now() + output.timeout).await;
+    let (_, outcomes) = Once::read(source, now, Instant::now() + output.timeout).await;
     bar.finish();
     outcomes.iter().for_each(say);
 

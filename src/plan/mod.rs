@@ -208,14 +208,13 @@ pub async fn plan(args: Args) -> Result<Plan, UsageError> {
     // Nothing is kept for a next time, so any interval will do.
     let source = Source::new(source, clock, &policy, refresh::SHORTEST_INTERVAL, counts)?;
     let planner = Planner {
-        source,
         clock,
         policy,
         key_ids: access_key_id,
         users: users.into_iter().collect(),
         deadline: Instant::now() + timeout,
     };
-    Ok(planner.plan(cli).await)
+    Ok(planner.plan(source, cli).await)
 }
 
 /// What the commands are given: the profile and the region that this program was given.

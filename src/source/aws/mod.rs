@@ -6,6 +6,7 @@ mod auto;
 mod client;
 mod credential_report;
 mod failure;
+mod fleet;
 mod list;
 mod setup;
 
@@ -19,6 +20,7 @@ pub use self::{
     args::{Args, Strategy},
     auto::Remembered,
     credential_report::Patience,
+    fleet::Fleet,
     setup::{Limits, Origin, Settings},
 };
 use self::{
@@ -26,7 +28,7 @@ use self::{
     client::Api,
     failure::CallError,
 };
-use super::{Outcome, Progress, SourceError, UsageError, report};
+use super::{Outcome, Progress, SourceError, report};
 use crate::{
     counts::{Operation, RequestCounts},
     inventory::{Account, Inventory, Listing, Reading, User},
@@ -55,6 +57,8 @@ pub struct Aws {
     /// Whose credentials they were the last time.
     owner: Option<ArnOwner>,
     alias: Option<(DateTime<Utc>, Option<Arc<str>>)>,
+    /// What the account is called by whoever lists it.
+    name: Option<Arc<str>>,
     watch: Watch,
     memory: Memory,
     /// What was saved before a restart, until it is known whose credentials these are.
@@ -65,37 +69,7 @@ pub struct Aws {
 }
 
 impl Aws {
-    /// An account that wasn't read yet, with the default credentials or those of a profile.
-    ///
-    /// Fails if `AWS_CA_BUNDLE` names no bundle that can be used.
-    pub fn new(
-        args: Args,
-        policy: Arc<Policy>,
-        refresh_interval: Duration,
-        counts: Arc<RequestCounts>,
-    ) -> Result<Self, UsageError> {
-        let Args {
-            strategy,
-            profile,
-            max_concurrency,
-        } = args;
-        let settings = Settings {
-            origin: Origin::DefaultChain { profile },
-            max_concurrency: max_concurrency.into(),
-            ca_bundle: setup::ca_bundle(std::env::var_os("AWS_CA_BUNDLE"))?,
-            limits: Limits::default(),
-            patience: Patience::default(),
-        };
-        Ok(Self::with_settings(
-            settings,
-            strategy,
-            policy,
-            refresh_interval,
-            counts,
-        ))
-    }
-
-    /// The same, with the SDK set up in another way than by arguments and environment.
+    /// An account that wasn't read yet.
     pub fn with_settings(
         settings: Settings,
         strategy: Strategy,
@@ -117,7 +91,18 @@ impl Aws {
             api: None,
             owner: None,
             alias: None,
+            name: None,
         }
+    }
+
+    /// Whose keys it reads, once that is known.
+    pub fn account(&self) -> Option<AccountId> {
+        self.owner.as_ref().map(|owner| owner.account)
+    }
+
+    /// Calls the account so from now on.
+    pub fn rename(&mut self, name: Option<Arc<str>>) {
+        self.name = name;
     }
 
     /// Tells `progress` of the users found and read from now on.
@@ -153,7 +138,7 @@ impl Aws {
             self.api = Some(api);
         }
         Outcome {
-            account: self.owner.as_ref().map(|owner| owner.account),
+            account: self.account(),
             result: result.map_err(|error| self.named(error.into())),
             duration: start.elapsed(),
         }
@@ -166,7 +151,7 @@ impl Aws {
         users: Vec<Arc<str>>,
         deadline: Instant,
     ) -> Vec<(Arc<str>, Option<User>)> {
-        if self.owner.as_ref().map(|owner| owner.account) != Some(account) {
+        if self.account() != Some(account) {
             // The same name is another user in another account.
             let unread = |name: Arc<str>| {
                 let user = User::unread(Arc::clone(&name), Vec::new(), Reason::Credentials);
@@ -232,7 +217,7 @@ impl Aws {
         let account = Account {
             id: owner.account,
             partition: owner.partition,
-            name: None,
+            name: self.name.clone(),
             alias: self.alias(api, now, deadline).await,
         };
         match self.strategy {
