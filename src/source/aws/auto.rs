@@ -20,6 +20,10 @@ use tokio::time::Instant;
 
 pub use self::memory::Remembered;
 pub(super) use self::memory::{Memory, Watch};
+pub(crate) use self::{
+    memory::{Known, LastListing},
+    unreported::Unreported,
+};
 use super::{
     client::Api,
     failure::CallError,

@@ -23,6 +23,7 @@ pub use self::{
     fleet::Fleet,
     setup::{Limits, Origin, Settings},
 };
+pub(crate) use self::auto::{Known, LastListing, Unreported};
 use self::{
     auto::{Dated, Memory, Watch},
     client::Api,
