@@ -19,6 +19,7 @@ pub mod cli;
 pub mod clock;
 pub mod counts;
 pub mod dashboards;
+pub mod glob;
 mod intern;
 pub mod inventory;
 pub mod key;

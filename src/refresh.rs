@@ -249,10 +249,16 @@ pub(crate) fn next_snapshot(previous: &Snapshot, outcomes: Vec<Outcome>, clock: 
         let known = previous.accounts.iter().find(|account| account.id == id);
         let known_inventory = known.and_then(|account| account.inventory.clone());
         let reached = outcome.result.is_ok();
-        let inventory = match (outcome.result, known_inventory) {
-            (Err(_), known) => known,
-            (Ok(found), None) => Some(Arc::new(found)),
-            (Ok(found), Some(known)) => Some(Arc::new(found.filled_from(&known))),
+        let inventory = match outcome.result {
+            Err(_) => known_inventory,
+            Ok(found) => {
+                let mut found = match known_inventory {
+                    Some(known) => found.filled_from(&known),
+                    None => found,
+                };
+                previous.policy.apply_to_all(&mut found);
+                Some(Arc::new(found))
+            }
         };
         let last_success = if failures.is_empty() {
             Some(clock.now())

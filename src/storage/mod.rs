@@ -143,25 +143,22 @@ impl Storage {
     /// Writes everything anew. Blocks until it is on the disk. A failure is counted, and said when it
     /// begins; what was saved before stays as it is.
     pub fn save(&mut self, saved: &Saved, now: DateTime<Utc>) {
-        let written = self
-            .place
-            .replace(|file| records::encode(file, saved, now));
-        self.counts.count(written.is_ok().then_some(now));
+        let written = self.place.replace(|file| records::encode(file, saved, now));
+        let is_written = written.is_ok();
+        self.counts.count(is_written.then_some(now));
         let path = self.place.given();
         match written {
-            Ok(()) if self.is_failing => {
-                tracing::info!(%path, "what was read can be saved again");
-            }
+            Ok(()) if self.is_failing => tracing::info!(%path, "what was read can be saved again"),
             Ok(()) => tracing::debug!(%path, accounts = saved.accounts.len(), "saved"),
             Err(error) if self.is_failing => {
                 tracing::debug!(%path, "what was read could not be saved again: {error}");
             }
-            Err(ref error) => tracing::warn!(
+            Err(error) => tracing::warn!(
                 %path,
-                "what was read could not be saved, and is tried again at every refresh: {error}"
+                "what was read could not be saved, and will be tried again: {error}"
             ),
         }
-        self.is_failing = written.is_err();
+        self.is_failing = !is_written;
     }
 }
 

@@ -72,10 +72,12 @@ impl Place {
             directory,
             _lock: lock,
         };
-        place.try_writing().map_err(|source| StorageError::Unusable {
-            path: path(),
-            source,
-        })?;
+        place
+            .try_writing()
+            .map_err(|source| StorageError::Unusable {
+                path: path(),
+                source,
+            })?;
         Ok(place)
     }
 
@@ -86,7 +88,10 @@ impl Place {
     /// Clears away what a process that was killed left half-written, and makes sure that a file can
     /// be made here at all. One that doesn't fit now may fit later.
     fn try_writing(&self) -> io::Result<()> {
-        match self.create().and_then(|_| fs::remove_file(self.unfinished())) {
+        match self
+            .create()
+            .and_then(|_| fs::remove_file(self.unfinished()))
+        {
             Err(error)
                 if matches!(
                     error.kind(),

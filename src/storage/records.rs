@@ -40,10 +40,7 @@ pub(super) fn encode<W: Write + Seek>(out: W, saved: &Saved, now: DateTime<Utc>)
 
 /// Reads everything, and when it was written. Nothing that can be checked is taken on trust, and
 /// nothing counts as later than `now`: a clock that was wrong must not make old data look fresh.
-pub(super) fn decode(
-    records: &[u8],
-    now: DateTime<Utc>,
-) -> Result<(DateTime<Utc>, Saved), Flaw> {
+pub(super) fn decode(records: &[u8], now: DateTime<Utc>) -> Result<(DateTime<Utc>, Saved), Flaw> {
     let flaw = |error: postcard::Error| Flaw::Records(error.to_string());
     let (preamble, mut rest) = postcard::take_from_bytes::<Preamble>(records).map_err(flaw)?;
     let mut loader = Loader::new(now);
@@ -55,7 +52,10 @@ pub(super) fn decode(
         rest = more;
         let account = loader.account(account)?;
         if !ids.insert(account.state.id) {
-            return Err(Flaw::Records(format!("account {} is there twice", account.state.id)));
+            return Err(Flaw::Records(format!(
+                "account {} is there twice",
+                account.state.id
+            )));
         }
         saved.accounts.push(account);
     }

@@ -1,14 +1,14 @@
 //! Things to save, made up.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeMap, HashSet},
     sync::Arc,
     time::Duration,
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::{
-    collection::{btree_map, btree_set, hash_map, hash_set, vec},
+    collection::{btree_map, hash_map, hash_set, vec},
     option,
     prelude::*,
 };
@@ -112,7 +112,7 @@ pub(super) fn one_of_each() -> Saved {
         unreported: Unreported {
             generated: Some(generated),
             lost: HashSet::from([("alice".into(), created)]),
-            users: BTreeSet::from(["erin".into()]),
+            users: BTreeMap::from([("erin".into(), "/people/".into())]),
         },
         asked: HashSet::from([KeyName::Id("AKIAALICE1".into())]),
         asked_since: Some(generated),
@@ -215,14 +215,15 @@ fn account() -> impl Strategy<Value = SavedAccount> {
 }
 
 fn inventory() -> impl Strategy<Value = Inventory> {
-    let account = (text(), option::of(text()), option::of(text())).prop_map(
-        |(partition, name, alias)| Account {
-            id: "000000000000".parse().unwrap(),
-            partition,
-            name,
-            alias,
-        },
-    );
+    let account =
+        (text(), option::of(text()), option::of(text())).prop_map(|(partition, name, alias)| {
+            Account {
+                id: "000000000000".parse().unwrap(),
+                partition,
+                name,
+                alias,
+            }
+        });
     let root = (any::<Option<u32>>(), any::<Option<bool>>())
         .prop_map(|(active, present)| RootKeys { active, present });
     let listing = prop_oneof![
@@ -311,7 +312,7 @@ fn memory() -> impl Strategy<Value = Remembered> {
     let unreported = (
         option::of(any_instant()),
         hash_set((name(), any_instant()), 0..3),
-        btree_set(name(), 0..3),
+        btree_map(name(), text(), 0..3),
     )
         .prop_map(|(generated, lost, users)| Unreported {
             generated,
@@ -347,17 +348,19 @@ fn known() -> impl Strategy<Value = Known> {
         instant(),
         any::<bool>(),
     )
-        .prop_map(|(keys, last, lost, (created, one, two), generated, agrees)| Known {
-            keys: User::read("", keys).keys,
-            last,
-            lost,
-            row: Fingerprint {
-                created,
-                slots: [one, two],
+        .prop_map(
+            |(keys, last, lost, (created, one, two), generated, agrees)| Known {
+                keys: User::read("", keys).keys,
+                last,
+                lost,
+                row: Fingerprint {
+                    created,
+                    slots: [one, two],
+                },
+                generated,
+                agrees,
             },
-            generated,
-            agrees,
-        })
+        )
 }
 
 fn reason() -> impl Strategy<Value = Reason> {

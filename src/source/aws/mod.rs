@@ -16,6 +16,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use futures_util::{FutureExt, StreamExt, stream};
 use tokio::time::Instant;
 
+pub(crate) use self::auto::{Known, LastListing, Unreported};
 pub use self::{
     args::{Args, Strategy},
     auto::Remembered,
@@ -23,7 +24,6 @@ pub use self::{
     fleet::Fleet,
     setup::{Limits, Origin, Settings},
 };
-pub(crate) use self::auto::{Known, LastListing, Unreported};
 use self::{
     auto::{Dated, Memory, Watch},
     client::Api,
@@ -79,7 +79,7 @@ impl Aws {
         counts: Arc<RequestCounts>,
     ) -> Self {
         let interval = TimeDelta::from_std(refresh_interval).unwrap_or(TimeDelta::MAX / 4);
-        let watch = Watch::new(policy, interval);
+        let watch = Watch::new(&policy, interval);
         Self {
             memory: Memory::new(watch.clone()),
             watch,

@@ -56,7 +56,10 @@ impl Loader {
             None => None,
         };
         if account.duration_nanoseconds >= 1_000_000_000 {
-            return Err(senseless(id, "a duration with more than a second of nanoseconds"));
+            return Err(senseless(
+                id,
+                "a duration with more than a second of nanoseconds",
+            ));
         }
         let last_success = account.last_success.map(|time| self.past(time));
         let state = AccountState {
@@ -191,13 +194,17 @@ impl Loader {
         for key in memory.lost {
             lost.insert((self.texts.get(key.user), instant(key.created)?));
         }
-        let unreported = memory.unreported.into_iter();
+        let unreported = memory
+            .unreported
+            .into_iter()
+            .map(|user| (self.texts.get(user.name), self.texts.get(user.path)))
+            .collect();
         let remembered = Remembered {
             users,
             unreported: Unreported {
                 generated: memory.unreported_of.map(instant).transpose()?,
                 lost,
-                users: unreported.map(|user| self.texts.get(user)).collect(),
+                users: unreported,
             },
             asked: memory.asked.into_iter().map(key_name).collect(),
             asked_since: memory.asked_since.map(instant).transpose()?,
@@ -225,7 +232,11 @@ impl Loader {
                 LastListing::Gone => aws::LastListing::Gone,
                 LastListing::Failed(text) => aws::LastListing::Failed(reason(text)),
             },
-            lost: known.lost.into_iter().map(instant).collect::<Result<_, _>>()?,
+            lost: known
+                .lost
+                .into_iter()
+                .map(instant)
+                .collect::<Result<_, _>>()?,
             row: fingerprint(known.row)?,
             generated: instant(known.generated)?,
             agrees: known.agrees,
@@ -243,7 +254,12 @@ fn account_id(text: &str) -> Result<AccountId, Flaw> {
 }
 
 /// An instant that the calendar has.
-fn instant(Time { seconds, nanoseconds }: Time) -> Result<DateTime<Utc>, Flaw> {
+fn instant(
+    Time {
+        seconds,
+        nanoseconds,
+    }: Time,
+) -> Result<DateTime<Utc>, Flaw> {
     DateTime::from_timestamp(seconds, nanoseconds)
         .ok_or_else(|| Flaw::Records(format!("{seconds} s and {nanoseconds} ns is no time")))
 }
@@ -269,7 +285,12 @@ fn key_name(name: KeyName<'_>) -> key::KeyName {
     }
 }
 
-fn fingerprint(Row { created, slots: [one, two] }: Row) -> Result<Fingerprint, Flaw> {
+fn fingerprint(
+    Row {
+        created,
+        slots: [one, two],
+    }: Row,
+) -> Result<Fingerprint, Flaw> {
     let slot = |slot: Option<Slot>| {
         slot.map(|slot| Ok((slot.active, instant(slot.last_rotated)?)))
             .transpose()

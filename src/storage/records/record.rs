@@ -120,11 +120,18 @@ pub(super) enum LastUse<'a> {
 pub(super) struct Memory<'a> {
     #[serde(borrow)]
     pub(super) users: Vec<Known<'a>>,
-    pub(super) unreported: Vec<&'a str>,
+    pub(super) unreported: Vec<Unreported<'a>>,
     pub(super) unreported_of: Option<Time>,
     pub(super) lost: Vec<Lost<'a>>,
     pub(super) asked: Vec<KeyName<'a>>,
     pub(super) asked_since: Option<Time>,
+}
+
+/// A user who is not in the report.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Unreported<'a> {
+    pub(super) name: &'a str,
+    pub(super) path: &'a str,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -144,6 +151,7 @@ pub(super) struct Known<'a> {
 pub(super) enum LastListing<'a> {
     Read,
     Gone,
+    #[serde(borrow)]
     Failed(Reason<'a>),
 }
 

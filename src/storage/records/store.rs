@@ -1,12 +1,12 @@
 //! From what is known to the records.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
 
 use super::record::{
     Account, Inventory, Key, KeyName, Known, LastListing, LastUse, Lost, Memory, Row, Slot, Status,
-    Tag, Tags, Time, Trouble, User,
+    Tag, Tags, Time, Trouble, Unreported, User,
 };
 use crate::{
     inventory::{self, Listing, Reading},
@@ -188,7 +188,7 @@ impl<'a> Memory<'a> {
             .iter()
             .map(|user| (&*user.name, &user.keys[..]))
             .collect();
-        let known = |(name, known): (&'a std::sync::Arc<str>, &'a aws::Known)| {
+        let known = |(name, known): (&'a Arc<str>, &'a aws::Known)| {
             let aws::Known {
                 keys,
                 last,
@@ -212,13 +212,14 @@ impl<'a> Memory<'a> {
                 agrees: *agrees,
             }
         };
-        let lost = |(user, created): &'a (std::sync::Arc<str>, DateTime<Utc>)| Lost {
+        let lost = |(user, created): &'a (Arc<str>, DateTime<Utc>)| Lost {
             user,
             created: (*created).into(),
         };
+        let user = |(name, path): (&'a Arc<str>, &'a Arc<str>)| Unreported { name, path };
         let mut memory = Self {
             users: users.iter().map(known).collect(),
-            unreported: unreported.users.iter().map(|user| &**user).collect(),
+            unreported: unreported.users.iter().map(user).collect(),
             unreported_of: unreported.generated.map(Time::from),
             lost: unreported.lost.iter().map(lost).collect(),
             asked: asked.iter().map(KeyName::from).collect(),
