@@ -37,3 +37,4 @@ pub mod source;
 pub mod storage;
 mod visible;
 pub mod web;
+pub mod yaml;
