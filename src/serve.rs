@@ -113,7 +113,7 @@ pub async fn serve(args: Args) -> Result<(), ServeError> {
 
     let (stop, stopped) = watch::channel(());
     let mut tasks = JoinSet::new();
-    let exposer = metrics::exposer(snapshot.clone(), clock, requests, Arc::clone(&counts));
+    let exposer = metrics::exposer(snapshot.clone(), clock, requests, Arc::clone(&counts), None);
     let routes = Routes::new(telemetry_path, exposer, probe(snapshot));
     tasks.spawn(async move {
         web::serve(bound, routes, until_dropped(stopped)).await;
