@@ -12,7 +12,7 @@ use tokio::{
 use self::signals::StopSignals;
 use crate::{
     cli::{MetricsArgs, PolicyArgs, StopSignal},
-    counts::{RefreshCounts, RequestCounts},
+    counts::{RefreshCounts, RequestCounts, StorageCounts},
     logging,
     metrics::{
         self,
@@ -22,6 +22,7 @@ use crate::{
     refresh::{self, Refresher},
     snapshot::Snapshot,
     source::{self, Source, UsageError},
+    storage::{self, Storage, StorageError},
     web::{
         self,
         listen::BindError,
@@ -43,6 +44,9 @@ pub struct Args {
     /// When to refresh.
     #[command(flatten)]
     pub refresh: refresh::Args,
+    /// What is kept over a restart.
+    #[command(flatten)]
+    pub storage: storage::Args,
     /// What the metrics show.
     #[command(flatten)]
     pub metrics: MetricsArgs,
@@ -60,6 +64,9 @@ pub enum ServeError {
     /// A setting can't be used.
     #[error(transparent)]
     Usage(#[from] UsageError),
+    /// The path to keep things at can't be used.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
     /// An address can't be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -80,6 +87,7 @@ pub async fn serve(args: Args) -> Result<(), ServeError> {
         source,
         policy,
         refresh,
+        storage: storage::Args { path },
         metrics: MetricsArgs { access_key_id },
         web,
         log: _,
@@ -99,6 +107,13 @@ pub async fn serve(args: Args) -> Result<(), ServeError> {
     let policy = Arc::new(policy);
     let before = Snapshot::before_first_refresh(policy, access_key_id, refresh.interval);
     let (publish, snapshot) = watch::channel(Arc::new(before));
+    let mut refresher = Refresher::new(source, clock, refresh, Arc::clone(&counts), publish);
+    let saves = path.as_ref().map(|_| Arc::new(StorageCounts::default()));
+    if let (Some(path), Some(saves)) = (&path, &saves) {
+        // Before anything is served: a scrape right after a restart finds what was known.
+        let (storage, saved) = Storage::open(path, clock.now(), Arc::clone(saves))?;
+        refresher = refresher.with_storage(storage, saved);
+    }
 
     let mut signals = StopSignals::new().map_err(ServeError::Signals)?;
     let web::Args {
@@ -112,16 +127,16 @@ pub async fn serve(args: Args) -> Result<(), ServeError> {
     }
 
     let (stop, stopped) = watch::channel(());
+    let stopping = stopped.clone();
     let mut tasks = JoinSet::new();
-    let exposer = metrics::exposer(snapshot.clone(), clock, requests, Arc::clone(&counts), None);
+    let exposer = metrics::exposer(snapshot.clone(), clock, requests, counts, saves);
     let routes = Routes::new(telemetry_path, exposer, probe(snapshot));
     tasks.spawn(async move {
         web::serve(bound, routes, until_dropped(stopped)).await;
         "the web server"
     });
-    let refresher = Refresher::new(source, clock, refresh, counts, publish);
-    let refreshing = tasks.spawn(async move {
-        refresher.run().await;
+    tasks.spawn(async move {
+        refresher.run(until_dropped(stopping)).await;
         "the refresher"
     });
 
@@ -129,7 +144,6 @@ pub async fn serve(args: Args) -> Result<(), ServeError> {
         signal = signals.next() => tracing::info!(signal = signal.name(), "stopping"),
         Some(ended) = tasks.join_next() => return Err(died(ended)),
     }
-    refreshing.abort();
     drop(stop);
     tokio::select! {
         () = join_all(&mut tasks) => tracing::info!("stopped"),
