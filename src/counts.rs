@@ -185,6 +185,12 @@ impl RefreshCounts {
         }
     }
 
+    /// Drops the counts of an account that is gone: its series would stand still for ever.
+    pub fn forget(&self, account: AccountId) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.remove(&Some(account));
+    }
+
     /// The counts now, by account.
     pub fn all(&self) -> Vec<(Option<AccountId>, RefreshCount)> {
         let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -36,3 +36,4 @@ pub mod snapshot;
 pub mod source;
 mod visible;
 pub mod web;
+pub mod yaml;

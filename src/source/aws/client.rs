@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::{failure::CallError, pace::Lane};
 use crate::{
     counts::Operation,
+    inventory::shared_path,
     key::{AccessKey, ArnOwner, KeyName, KeyStatus, LastUse, UsedAt},
 };
 
@@ -57,6 +58,8 @@ pub(super) struct Page<T> {
 /// A user as `ListUsers` gives it.
 pub(super) struct ListedUser {
     pub(super) name: Arc<str>,
+    /// `Path`
+    pub(super) path: Arc<str>,
     /// `CreateDate`, which a user keeps when renamed.
     pub(super) created: Option<DateTime<Utc>>,
 }
@@ -157,6 +160,7 @@ impl Api {
                 .iter()
                 .map(|user| ListedUser {
                     name: user.user_name().into(),
+                    path: shared_path(user.path()),
                     created: utc(user.create_date()),
                 })
                 .collect(),

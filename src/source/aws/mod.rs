@@ -79,7 +79,7 @@ impl Aws {
         refresh_interval: Duration,
     ) -> Self {
         let interval = TimeDelta::from_std(refresh_interval).unwrap_or(TimeDelta::MAX / 4);
-        let watch = Watch::new(policy, interval);
+        let watch = Watch::new(&policy, interval);
         Self {
             memory: Memory::new(watch.clone()),
             watch,
