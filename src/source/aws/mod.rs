@@ -23,8 +23,10 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use futures_util::{FutureExt, StreamExt, stream};
 use tokio::time::Instant;
 
+pub(crate) use self::auto::{Known, LastListing, Unreported};
 pub use self::{
     args::{Args, Strategy},
+    auto::Remembered,
     credential_report::Patience,
     fleet::Fleet,
     pace::Pace,
@@ -65,6 +67,8 @@ pub struct Aws {
     name: Option<Arc<str>>,
     watch: Watch,
     memory: Memory,
+    /// What was saved before a restart, until it is known whose credentials these are.
+    saved: Option<(AccountId, Arc<Remembered>)>,
     /// Whether `auto` had to do as `list` does the last time.
     lists_instead: bool,
     progress: Progress,
@@ -83,6 +87,7 @@ impl Aws {
         Self {
             memory: Memory::new(watch.clone()),
             watch,
+            saved: None,
             lists_instead: false,
             progress: Progress::default(),
             owner: line.role().map(|role| ArnOwner {
@@ -109,6 +114,18 @@ impl Aws {
     /// Tells `progress` of the users found and read from now on.
     pub fn watch(&mut self, progress: Progress) {
         self.progress = progress;
+    }
+
+    /// What `auto` remembers of the account that was read last, to be saved; cheap, for it is shared.
+    pub fn remembered(&self) -> Option<(AccountId, Arc<Remembered>)> {
+        let owner = self.owner.as_ref()?;
+        Some((owner.account, self.memory.remembered()?))
+    }
+
+    /// Takes in what was saved of an account before a restart. It counts if the credentials turn out
+    /// to be that account's.
+    pub fn restore(&mut self, account: AccountId, remembered: Arc<Remembered>) {
+        self.saved = Some((account, remembered));
     }
 
     /// Reads the account once.
@@ -273,6 +290,11 @@ impl Aws {
                 "the credentials belong to another account now");
             self.alias = None;
             self.memory = Memory::new(self.watch.clone());
+        }
+        if let Some((account, remembered)) = self.saved.take()
+            && account == owner.account
+        {
+            self.memory.restore(remembered);
         }
         self.owner = Some(owner);
     }
