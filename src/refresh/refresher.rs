@@ -246,7 +246,7 @@ impl Refresher {
         let mut accounts = BTreeSet::new();
         let mut unidentified = None;
         for outcome in outcomes {
-            let account = key.or(outcome.account);
+            let account = outcome.account.or(key);
             let failures = reasons(&outcome.result);
             complete &= failures.is_empty();
             self.counts.count(account, &failures);
