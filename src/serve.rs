@@ -1,24 +1,26 @@
 //! The daemon: everything wired together, and the only place that spawns what lives long.
 
+mod reload;
 mod signals;
 
 use std::sync::Arc;
 
 use tokio::{
+    signal::unix::{SignalKind, signal},
     sync::watch,
     task::{JoinError, JoinSet},
 };
 
-use self::signals::StopSignals;
+use self::{reload::Reloader, signals::StopSignals};
 use crate::{
     cli::{MetricsArgs, PolicyArgs, StopSignal},
+    config::{self, OfSource, Reloads},
     counts::{RefreshCounts, RequestCounts, StorageCounts},
     logging,
     metrics::{
         self,
         exporter::{REVISION, VERSION},
     },
-    policy::{Policy, Thresholds},
     refresh::{self, Refresher},
     snapshot::Snapshot,
     source::{self, Source, UsageError},
@@ -26,6 +28,7 @@ use crate::{
     web::{
         self,
         listen::BindError,
+        reload::Reload,
         routes::{Probe, Readiness, Routes},
         server::{self, Limits},
     },
@@ -35,6 +38,9 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub struct Args {
+    /// Which configuration file to read.
+    #[command(flatten)]
+    pub config: config::Args,
     /// Which source to read.
     #[command(flatten)]
     pub source: source::Args,
@@ -84,6 +90,7 @@ pub enum ServeError {
 /// Serves until SIGTERM or SIGINT; a second one aborts.
 pub async fn serve(args: Args) -> Result<(), ServeError> {
     let Args {
+        config,
         source,
         policy,
         refresh,
@@ -92,28 +99,48 @@ pub async fn serve(args: Args) -> Result<(), ServeError> {
         web,
         log: _,
     } = args;
-    let mut policy = Policy::from(Thresholds::from(policy));
+    let hangups = signal(SignalKind::hangup()).map_err(ServeError::Signals)?;
+    let file = config.file;
+    let config = config::load(file.as_deref(), policy).map_err(UsageError::from)?;
     let clock = source.clock()?;
+    let choice = source.source.clone();
     let requests = Arc::new(RequestCounts::default());
     let counts = Arc::new(RefreshCounts::default());
-    let source = Source::new(
-        source,
-        clock,
-        &Arc::new(policy.clone()),
-        refresh.interval,
-        Arc::clone(&requests),
-    )?;
-    policy.exemptions.extend(source.exemptions());
-    let policy = Arc::new(policy);
-    let before = Snapshot::before_first_refresh(policy, access_key_id, refresh.interval);
+    let interval = refresh.interval;
+    let source = Source::new(source, clock, &config, interval, Arc::clone(&requests))?;
+    let of_source = OfSource::from(&source);
+    let config = Arc::new(config.with(&of_source));
+    let before = Snapshot {
+        tags: Arc::clone(&config.tags),
+        ..Snapshot::before_first_refresh(Arc::clone(&config.policy), access_key_id, interval)
+    };
     let (publish, snapshot) = watch::channel(Arc::new(before));
-    let mut refresher = Refresher::new(source, clock, refresh, Arc::clone(&counts), publish);
+    let (configure, configs) = watch::channel(config);
+    let mut refresher = Refresher::new(
+        source,
+        configs,
+        clock,
+        refresh,
+        Arc::clone(&counts),
+        publish,
+    );
     let saves = path.as_ref().map(|_| Arc::new(StorageCounts::default()));
     if let (Some(path), Some(saves)) = (&path, &saves) {
         // Before anything is served: a scrape right after a restart finds what was known.
         let (storage, saved) = Storage::open(path, clock.now(), Arc::clone(saves))?;
         refresher = refresher.with_storage(storage, saved);
     }
+    let (_reload, asked) = Reload::channel();
+    let reloader = Reloader {
+        file,
+        flags: policy,
+        choice,
+        of_source,
+        clock,
+        config: configure,
+        snapshot: snapshot.clone(),
+        reloads: Reloads::started(clock.now()),
+    };
 
     let mut signals = StopSignals::new().map_err(ServeError::Signals)?;
     let web::Args {
@@ -140,10 +167,16 @@ pub async fn serve(args: Args) -> Result<(), ServeError> {
         "the refresher"
     });
 
+    let reloading = tasks.spawn(async move {
+        reloader.run(hangups, asked).await;
+        "the reloader"
+    });
+
     tokio::select! {
         signal = signals.next() => tracing::info!(signal = signal.name(), "stopping"),
         Some(ended) = tasks.join_next() => return Err(died(ended)),
     }
+    reloading.abort();
     drop(stop);
     tokio::select! {
         () = join_all(&mut tasks) => tracing::info!("stopped"),

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use backon::ExponentialBackoff;
-use tokio::time::Instant;
+use tokio::{sync::oneshot, time::Instant};
 
 use super::{refresher::Refresher, turns::Key};
 use crate::{
@@ -23,10 +23,27 @@ pub(super) struct Looking {
     /// Whether it was tried.
     pub(super) tried: bool,
     pub(super) trouble: Option<Reason>,
+    /// Ends the look under way, whose answer is out of date.
+    pub(super) call_off: Option<oneshot::Sender<()>>,
 }
 
 impl Refresher {
-    pub(super) fn discovered(&mut self, mut source: Source, found: Discovery) {
+    /// Looks for members at once, whatever look is under way.
+    pub(super) fn look_again(&mut self, now: Instant) {
+        self.discovery.due = Some(now);
+        if let Some(call_off) = self.discovery.call_off.take() {
+            // It may have ended just now; what it found doesn't count all the same.
+            let _ = call_off.send(());
+        }
+    }
+
+    /// Takes in the members found.
+    pub(super) fn discovered(&mut self, mut source: Source, found: Option<Discovery>) {
+        let is_called_off = self.discovery.call_off.take().is_none();
+        let Some(found) = found.filter(|_| !is_called_off) else {
+            self.source = Some(source);
+            return;
+        };
         let Discovery {
             members,
             trouble,

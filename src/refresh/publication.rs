@@ -48,7 +48,8 @@ impl Refresher {
             unidentified: self.unidentified(),
             // An account that is new doesn't make unready what was ready.
             tried: before.tried || all_tried || is_restored,
-            policy: Arc::clone(&before.policy),
+            policy: Arc::clone(&self.config.policy),
+            tags: Arc::clone(&self.config.tags),
             key_ids: before.key_ids,
             refresh_interval: before.refresh_interval,
         };

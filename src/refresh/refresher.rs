@@ -9,7 +9,7 @@ use futures_util::{
     stream::FuturesUnordered,
 };
 use tokio::{
-    sync::watch,
+    sync::{oneshot, watch},
     time::{Instant, timeout_at},
 };
 
@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
+    config::Config,
     counts::RefreshCounts,
     reason::Reason,
     snapshot::Snapshot,
@@ -43,6 +44,10 @@ const GRACE: Duration = Duration::from_secs(5);
 pub struct Refresher {
     /// `None` while it discovers.
     pub(super) source: Option<Source>,
+    pub(super) configs: watch::Receiver<Arc<Config>>,
+    /// The one in force.
+    pub(super) config: Arc<Config>,
+    pub(super) wanted_tags: Arc<BTreeSet<Arc<str>>>,
     pub(super) clock: Clock,
     pub(super) args: Args,
     pub(super) counts: Arc<RefreshCounts>,
@@ -63,7 +68,8 @@ pub struct Refresher {
 pub(super) enum Done {
     Discovery {
         source: Source,
-        found: Discovery,
+        /// `None` if it was called off.
+        found: Option<Discovery>,
     },
     Read {
         key: Key,
@@ -78,18 +84,24 @@ pub(super) enum Done {
 }
 
 impl Refresher {
-    /// A refresher that hasn't refreshed yet.
+    /// A refresher that hasn't refreshed yet, by the configuration that `configs` holds, and by those
+    /// that it will hold.
     pub fn new(
         source: Source,
+        mut configs: watch::Receiver<Arc<Config>>,
         clock: Clock,
         args: Args,
         counts: Arc<RefreshCounts>,
         snapshot: watch::Sender<Arc<Snapshot>>,
     ) -> Self {
+        let config = Arc::clone(&configs.borrow_and_update());
         let now = Instant::now();
         let timing = Timing::new(args.interval, now, clock.now());
         Self {
             source: Some(source),
+            configs,
+            wanted_tags: config.wanted_tags(),
+            config,
             clock,
             args,
             counts,
@@ -103,6 +115,7 @@ impl Refresher {
                 succeeded: false,
                 tried: false,
                 trouble: None,
+                call_off: None,
             },
             known: Known::default(),
             unidentified: None,
@@ -121,6 +134,7 @@ impl Refresher {
             let wake = self.wake();
             tokio::select! {
                 () = &mut stop => break,
+                Ok(()) = self.configs.changed() => self.reconfigure(),
                 Some(done) = self.running.next() => self.finish(done),
                 () = sleep_until(wake) => {}
             }
@@ -137,6 +151,9 @@ impl Refresher {
     /// Discovers and refreshes everything once, now, and publishes what is known then. Returns whether
     /// everything was read.
     pub async fn refresh(&mut self) -> bool {
+        if self.configs.has_changed().unwrap_or(false) {
+            self.reconfigure();
+        }
         let now = Instant::now();
         self.discovery.due = Some(now);
         self.turns.all_due(now);
@@ -179,8 +196,18 @@ impl Refresher {
         {
             self.discovery.due = None;
             let now = self.clock.now();
+            let (call_off, called_off) = oneshot::channel::<()>();
+            self.discovery.call_off = Some(call_off);
+            source.reconfigure(
+                &self.config.accounts,
+                &self.config.policy,
+                &self.wanted_tags,
+            );
             let discover = async move {
-                let found = source.discover(now, deadline).await;
+                let found = tokio::select! {
+                    found = source.discover(now, deadline) => Some(found),
+                    Ok(()) = called_off => None,
+                };
                 Done::Discovery { source, found }
             };
             self.start(discover);
@@ -190,6 +217,7 @@ impl Refresher {
             let Some((key, mut reader)) = self.turns.take_due(start, stop) else {
                 break;
             };
+            reader.reconfigure(&self.config.policy, &self.wanted_tags);
             let now = self.clock.now();
             let read = async move {
                 let outcomes = collect(&mut reader, now, deadline).await;
@@ -241,7 +269,7 @@ impl Refresher {
     /// Takes in what a member's refresh found. Returns whether everything was read.
     fn learn(&mut self, key: Key, outcomes: Vec<Outcome>, end: Instant) -> bool {
         let now = self.clock.now();
-        let policy = Arc::clone(&self.snapshot.borrow().policy);
+        let policy = Arc::clone(&self.config.policy);
         let mut complete = true;
         let mut accounts = BTreeSet::new();
         let mut unidentified = None;

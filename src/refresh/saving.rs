@@ -87,8 +87,7 @@ impl Refresher {
             self.known.restore(state);
         }
         if self.known.has_data() {
-            let policy = Arc::clone(&self.snapshot.borrow().policy);
-            self.known.apply(&policy);
+            self.known.apply(&self.config.policy);
             self.publish(Instant::now());
         }
         self
