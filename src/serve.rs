@@ -14,6 +14,7 @@ use tokio::{
 use self::{reload::Reloader, signals::StopSignals};
 use crate::{
     cli::{MetricsArgs, PolicyArgs, StopSignal},
+    clock::Clock,
     config::{self, OfSource, Reloads},
     counts::{RefreshCounts, RequestCounts, StorageCounts},
     logging,
@@ -102,6 +103,7 @@ pub async fn serve(args: Args) -> Result<(), ServeError> {
     let hangups = signal(SignalKind::hangup()).map_err(ServeError::Signals)?;
     let file = config.file;
     let config = config::load(file.as_deref(), policy).map_err(UsageError::from)?;
+    let reloads = Reloads::started(Clock::System.now());
     let clock = source.clock()?;
     let choice = source.source.clone();
     let requests = Arc::new(RequestCounts::default());
@@ -136,10 +138,9 @@ pub async fn serve(args: Args) -> Result<(), ServeError> {
         flags: policy,
         choice,
         of_source,
-        clock,
         config: configure,
         snapshot: snapshot.clone(),
-        reloads: Reloads::started(clock.now()),
+        reloads: reloads.clone(),
     };
 
     let mut signals = StopSignals::new().map_err(ServeError::Signals)?;
@@ -156,7 +157,7 @@ pub async fn serve(args: Args) -> Result<(), ServeError> {
     let (stop, stopped) = watch::channel(());
     let stopping = stopped.clone();
     let mut tasks = JoinSet::new();
-    let exposer = metrics::exposer(snapshot.clone(), clock, requests, counts, saves);
+    let exposer = metrics::exposer(snapshot.clone(), clock, requests, counts, saves, reloads);
     let routes = Routes::new(telemetry_path, exposer, probe(snapshot));
     tasks.spawn(async move {
         web::serve(bound, routes, until_dropped(stopped)).await;

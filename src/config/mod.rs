@@ -135,6 +135,11 @@ fn labels(fields: Vec<Spanned<TagFields>>) -> Result<Arc<[TagLabel]>, YamlError>
             Some(name) => TagLabel::named(Arc::clone(tag), &name.0.0),
             None => TagLabel::of(Arc::clone(tag)),
         };
+        if let Some(first) = labels.iter().position(|known: &TagLabel| known.tag == *tag) {
+            let field = format!("tags[{place}]");
+            let message = format!("\"{tag}\" is tags[{first}] already; each tag is allowed once");
+            return Err(YamlError::at(&item, field, message));
+        }
         if let Some(other) = taken.insert(Arc::clone(&label.label), Arc::clone(tag)) {
             return Err(YamlError::at(
                 &item,

@@ -29,7 +29,6 @@ pub(super) struct Reloader {
     /// Which source is read, and what it brings along, which holds on.
     pub(super) choice: Choice,
     pub(super) of_source: OfSource,
-    pub(super) clock: Clock,
     pub(super) config: watch::Sender<Arc<Config>>,
     pub(super) snapshot: watch::Receiver<Arc<Snapshot>>,
     pub(super) reloads: Reloads,
@@ -70,7 +69,7 @@ impl Reloader {
         let error = match loaded {
             Ok(Ok(config)) => {
                 self.put_in_force(config.with(&self.of_source)).await;
-                self.reloads.succeeded(self.clock.now());
+                self.reloads.succeeded(Clock::System.now());
                 tracing::info!(file = %file.display(), "the configuration was reloaded");
                 return Ok(());
             }
