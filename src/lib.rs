@@ -35,3 +35,4 @@ pub mod snapshot;
 pub mod source;
 mod visible;
 pub mod web;
+pub mod yaml;
