@@ -2,6 +2,7 @@
 
 pub mod aws;
 pub mod demo;
+mod outcome;
 mod progress;
 pub mod report;
 
@@ -10,15 +11,17 @@ use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-pub use self::progress::Progress;
+pub use self::{
+    outcome::{Outcome, SourceError},
+    progress::Progress,
+};
 use self::{demo::Demo, report::ReportFile};
 use crate::{
     clock::Clock,
     counts::RequestCounts,
-    inventory::{Inventory, User},
+    inventory::User,
     key::AccountId,
     policy::Policy,
-    reason::Reason,
 };
 
 /// Which source to read, and as of when.
@@ -96,27 +99,6 @@ impl Args {
             (_, Some(instant)) => Ok(Clock::Fixed(instant)),
         }
     }
-}
-
-/// Why a source could not give an account's inventory.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct SourceError {
-    /// The cause, as it is counted.
-    pub reason: Reason,
-    /// What failed, where, and what to do about it, on one line and without secrets.
-    pub message: String,
-}
-
-/// What one refresh found of one account.
-#[derive(Debug)]
-pub struct Outcome {
-    /// Whose; `None` if the account's id could not be learned.
-    pub account: Option<AccountId>,
-    /// What was read, or why nothing was.
-    pub result: Result<Inventory, SourceError>,
-    /// How long it took.
-    pub duration: Duration,
 }
 
 /// A source, ready to be read again and again.
