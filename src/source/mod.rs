@@ -11,18 +11,12 @@ use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
+use self::{demo::Demo, report::ReportFile};
 pub use self::{
     outcome::{Outcome, SourceError},
     progress::Progress,
 };
-use self::{demo::Demo, report::ReportFile};
-use crate::{
-    clock::Clock,
-    counts::RequestCounts,
-    inventory::User,
-    key::AccountId,
-    policy::Policy,
-};
+use crate::{clock::Clock, counts::RequestCounts, inventory::User, key::AccountId, policy::Policy};
 
 /// Which source to read, and as of when.
 #[derive(Debug, Clone, clap::Args)]
