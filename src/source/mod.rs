@@ -5,6 +5,7 @@ pub mod aws;
 pub mod demo;
 mod member;
 mod once;
+mod outcome;
 mod progress;
 mod reader;
 pub mod report;
@@ -18,12 +19,14 @@ use self::{demo::Demo, report::ReportFile};
 pub use self::{
     member::{Access, Discovery, Member},
     once::Once,
+    outcome::{Outcome, SourceError},
     progress::Progress,
     reader::Reader,
 };
 use crate::{
-    clock::Clock, counts::RequestCounts, inventory::Inventory, key::AccountId, policy::Policy,
-    reason::Reason,
+    clock::Clock,
+    counts::RequestCounts,
+    policy::{ExemptionRule, Policy},
 };
 
 /// Which source to read, and as of when.
@@ -103,27 +106,6 @@ impl Args {
     }
 }
 
-/// Why a source could not give an account's inventory.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct SourceError {
-    /// The cause, as it is counted.
-    pub reason: Reason,
-    /// What failed, where, and what to do about it, on one line and without secrets.
-    pub message: String,
-}
-
-/// What one refresh found of one account.
-#[derive(Debug)]
-pub struct Outcome {
-    /// Whose; `None` if the account's id could not be learned.
-    pub account: Option<AccountId>,
-    /// What was read, or why nothing was.
-    pub result: Result<Inventory, SourceError>,
-    /// How long it took.
-    pub duration: Duration,
-}
-
 /// A source: it knows which parts there are to read, and makes the reader of each.
 #[derive(Debug)]
 pub enum Source {
@@ -166,6 +148,14 @@ impl Source {
     pub fn watch(&mut self, progress: Progress) {
         if let Self::Aws(fleet) = self {
             fleet.watch(progress);
+        }
+    }
+
+    /// The exemptions that belong to the source itself: those of the demo. The policy takes them in.
+    pub fn exemptions(&self) -> Vec<ExemptionRule> {
+        match self {
+            Self::Aws(_) | Self::Report(_) => Vec::new(),
+            Self::Demo(demo) => demo.exemptions(),
         }
     }
 
