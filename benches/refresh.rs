@@ -265,7 +265,9 @@ async fn refresh_twice(strategy: &str) -> anyhow::Result<()> {
         let found = inventory.insert(outcome.result?);
         ensure!(found.is_complete(), "not everything was read");
         let keys = || found.users.iter().flat_map(|user| &user.keys);
-        let overdue = keys().filter(|key| policy.is_overdue(key, now)).count();
+        let overdue = keys()
+            .filter(|key| policy.thresholds.is_overdue(key, now))
+            .count();
         println!("{} {} {overdue}", taken.as_micros(), keys().count());
         now += TimeDelta::from_std(REFRESH_INTERVAL)?;
     }

@@ -81,6 +81,7 @@ fn exposer(keys: usize) -> Exposer {
         Clock::Fixed(population::now()),
         Arc::new(RequestCounts::default()),
         Arc::new(RefreshCounts::default()),
+        None,
     )
 }
 

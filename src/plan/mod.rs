@@ -29,7 +29,7 @@ use crate::{
     counts::RequestCounts,
     key::AccountId,
     logging,
-    policy::Policy,
+    policy::{Policy, Thresholds},
     reason::Reason,
     refresh,
     source::{self, Choice, Source, UsageError},
@@ -201,12 +201,15 @@ pub async fn plan(args: Args) -> Result<Plan, UsageError> {
             },
         log: _,
     } = args;
-    let policy = Arc::new(Policy::from(policy));
+    let mut policy = Policy::from(Thresholds::from(policy));
     let clock = source.clock()?;
     let cli = cli(&source, region)?;
     let counts = Arc::new(RequestCounts::default());
     // Nothing is kept for a next time, so any interval will do.
-    let source = Source::new(source, clock, &policy, refresh::SHORTEST_INTERVAL, counts)?;
+    let interval = refresh::SHORTEST_INTERVAL;
+    let source = Source::new(source, clock, &Arc::new(policy.clone()), interval, counts)?;
+    policy.exemptions.extend(source.exemptions());
+    let policy = Arc::new(policy);
     let planner = Planner {
         clock,
         policy,

@@ -70,6 +70,7 @@ impl Planner {
     }
 
     async fn add(&self, mut inventory: Inventory, readers: &mut Once, plan: &mut Plan) {
+        self.policy.apply_to_all(&mut inventory);
         let account = inventory.account.id;
         for Trouble { reason, message } in &inventory.troubles {
             plan.failures.push(Failure {

@@ -22,7 +22,11 @@ pub use self::{
     reader::Reader,
 };
 use crate::{
-    clock::Clock, counts::RequestCounts, inventory::Inventory, key::AccountId, policy::Policy,
+    clock::Clock,
+    counts::RequestCounts,
+    inventory::Inventory,
+    key::AccountId,
+    policy::{ExemptionRule, Policy},
     reason::Reason,
 };
 
@@ -166,6 +170,14 @@ impl Source {
     pub fn watch(&mut self, progress: Progress) {
         if let Self::Aws(fleet) = self {
             fleet.watch(progress);
+        }
+    }
+
+    /// The exemptions that belong to the source itself: those of the demo. The policy takes them in.
+    pub fn exemptions(&self) -> Vec<ExemptionRule> {
+        match self {
+            Self::Aws(_) | Self::Report(_) => Vec::new(),
+            Self::Demo(demo) => demo.exemptions(),
         }
     }
 

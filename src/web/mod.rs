@@ -6,6 +6,7 @@
 pub mod body;
 pub mod listen;
 pub mod negotiation;
+pub mod reload;
 pub mod routes;
 pub mod server;
 

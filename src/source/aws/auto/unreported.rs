@@ -6,7 +6,7 @@
 //! Source: IAM API Reference, `UpdateUser`.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -18,14 +18,14 @@ use crate::source::{aws::client::ListedUser, report::Row};
 type Lost = HashSet<(Arc<str>, DateTime<Utc>)>;
 
 /// What a look at the list of all users found.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Unreported {
     /// When the report was made beside which it was taken.
-    generated: Option<DateTime<Utc>>,
+    pub(crate) generated: Option<DateTime<Utc>>,
     /// What was gone then.
-    lost: Lost,
-    /// The users who were not in that report, or whose row is somebody else's.
-    users: BTreeSet<Arc<str>>,
+    pub(crate) lost: Lost,
+    /// The users who were not in that report, or whose row is somebody else's, with their paths.
+    pub(crate) users: BTreeMap<Arc<str>, Arc<str>>,
 }
 
 impl Unreported {
@@ -38,7 +38,7 @@ impl Unreported {
                 ..Self::default()
             };
         }
-        rows.retain(|row| !self.users.contains(&row.user));
+        rows.retain(|row| !self.users.contains_key(&row.user));
         rows.extend(self.users.iter().map(blank));
     }
 
@@ -50,7 +50,7 @@ impl Unreported {
     /// Takes in the list of all users, looked up because of what is gone. Moves those that the
     /// report doesn't tell of out of `rows` and gives them: a user keeps `CreateDate` for life, so
     /// a row with another one is that of somebody else.
-    pub(crate) fn found(
+    pub(in crate::source::aws) fn found(
         &mut self,
         users: Vec<ListedUser>,
         lost: Lost,
@@ -62,12 +62,12 @@ impl Unreported {
             let created = reported.get(&*user.name).copied().flatten();
             created.is_some() && created == user.created
         };
-        let found: BTreeSet<Arc<str>> = users
+        let found: BTreeMap<Arc<str>, Arc<str>> = users
             .into_iter()
             .filter(|user| !is_told(user))
-            .map(|user| user.name)
+            .map(|user| (user.name, user.path))
             .collect();
-        rows.retain(|row| !found.contains(&row.user));
+        rows.retain(|row| !found.contains_key(&row.user));
         let new = found.iter().map(blank).collect();
         self.users.extend(found);
         self.lost = lost;
@@ -76,9 +76,10 @@ impl Unreported {
 }
 
 /// A row that says nothing of a user, so that the user is read live.
-fn blank(user: &Arc<str>) -> Row {
+fn blank((user, path): (&Arc<str>, &Arc<str>)) -> Row {
     Row {
         user: Arc::clone(user),
+        path: Arc::clone(path),
         created: None,
         slots: [None, None],
         is_read: false,
