@@ -4,6 +4,7 @@
 //! [`routes::Routes`] answers until it is told to stop.
 
 pub mod body;
+pub mod config;
 pub mod listen;
 pub mod negotiation;
 pub mod reload;
