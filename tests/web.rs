@@ -13,9 +13,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
+use chrono::DateTime;
+use iam_key_exporter::clock::Clock;
 use iam_key_exporter::metrics::exposition::Exposer;
+use iam_key_exporter::snapshot::{KeyIdDisplay, Snapshot};
 use iam_key_exporter::web::listen::ListenAddress;
-use iam_key_exporter::web::routes::{Readiness, Routes};
+use iam_key_exporter::web::routes::{Readiness, Routes, RoutesConfig};
 use iam_key_exporter::web::server::{self, Limits};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
@@ -25,7 +28,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
@@ -73,16 +76,26 @@ impl Server {
                 Readiness::NotReady("no account was read yet".into())
             }
         });
-        let routes = Routes::new(path.parse().unwrap(), exposer, probe);
+        let before = Snapshot::before_first_refresh(
+            Arc::default(),
+            KeyIdDisplay::Full,
+            Duration::from_mins(5),
+        );
+        let routes = Routes::new(RoutesConfig {
+            telemetry_path: path.parse().unwrap(),
+            exposer,
+            probe,
+            snapshot: watch::channel(Arc::new(before)).1,
+            clock: Clock::Fixed(DateTime::UNIX_EPOCH),
+            page: true,
+        });
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(bound.run(
             move |request| {
                 let routes = routes.clone();
                 async move {
                     let (head, _) = request.into_parts();
-                    routes
-                        .respond(&head.method, head.uri.path(), &head.headers)
-                        .await
+                    routes.respond(&head.method, &head.uri, &head.headers).await
                 }
             },
             async {
