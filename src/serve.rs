@@ -17,7 +17,7 @@ use crate::{
         self,
         exporter::{REVISION, VERSION},
     },
-    policy::Policy,
+    policy::{Policy, Thresholds},
     refresh::{self, Refresher},
     snapshot::Snapshot,
     source::{self, Source, UsageError},
@@ -83,17 +83,19 @@ pub async fn serve(args: Args) -> Result<(), ServeError> {
         web,
         log: _,
     } = args;
-    let policy = Arc::new(Policy::from(policy));
+    let mut policy = Policy::from(Thresholds::from(policy));
     let clock = source.clock()?;
     let requests = Arc::new(RequestCounts::default());
     let counts = Arc::new(RefreshCounts::default());
     let source = Source::new(
         source,
         clock,
-        &policy,
+        &Arc::new(policy.clone()),
         refresh.interval,
         Arc::clone(&requests),
     )?;
+    policy.exemptions.extend(source.exemptions());
+    let policy = Arc::new(policy);
     let before = Snapshot::before_first_refresh(policy, access_key_id, refresh.interval);
     let (publish, snapshot) = watch::channel(Arc::new(before));
 

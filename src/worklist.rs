@@ -133,6 +133,7 @@ fn each_row_of<'a>(
         visit(row);
     }
     let policy = &snapshot.policy;
+    let thresholds = policy.of(user);
     for (ordinal, key) in user.keys.iter().enumerate() {
         let verdict = policy.verdict(user, key, now);
         if filter.has_key(Some(key), verdict) {
@@ -140,7 +141,7 @@ fn each_row_of<'a>(
                 key: Some(key),
                 ordinal,
                 verdict,
-                due: key.is_active().then(|| policy.due_instant(key.created)),
+                due: key.is_active().then(|| thresholds.due_instant(key.created)),
                 ..row
             });
         }

@@ -438,7 +438,7 @@ async fn readiness_follows_the_probe_and_health_does_not() {
 }
 
 #[tokio::test]
-async fn the_landing_page_links_to_the_metrics_and_allows_no_script() {
+async fn the_page_links_to_the_metrics_and_allows_no_script_but_its_own() {
     let exposer = Exposer::new(|| registries(1));
     let listen = ["127.0.0.1:0"];
     let server = Server::start_with(exposer, "/iam&keys", &listen, Limits::default()).await;
@@ -450,11 +450,13 @@ async fn the_landing_page_links_to_the_metrics_and_allows_no_script() {
         "<html lang=\"en\">",
         "<title>",
         "name=\"viewport\"",
-        "href=\"/iam&amp;keys\"",
+        "href=\"./iam&amp;keys\"",
+        "href=\"./api/v1/keys\"",
     ] {
         assert!(page.text().contains(part), "{part}");
     }
-    assert!(!page.text().contains("<script"));
+    assert_eq!(page.text().matches("<script").count(), 1);
+    assert!(page.headers["content-security-policy"].contains("script-src 'sha256-"));
     assert_eq!(server.get("/iam&keys").await.status, 200);
     assert_eq!(server.get("/metrics").await.status, 404);
 }

@@ -5,7 +5,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use crate::visible::visible;
 use crate::{
     key::{AccessKey, LastUse},
-    policy::Policy,
+    policy::Thresholds,
 };
 
 /// The name that a key is shown by, and the key.
@@ -17,13 +17,13 @@ pub(super) struct Named<'a> {
 
 impl Named<'_> {
     /// "key AKIA… is 131 days old (due 41 days ago), last used 2 hours ago in s3/us-east-1"
-    pub(super) fn described(&self, policy: &Policy, now: DateTime<Utc>) -> String {
+    pub(super) fn described(&self, thresholds: &Thresholds, now: DateTime<Utc>) -> String {
         let Self { name, key } = self;
         let name = visible(name);
         let age = span(key.age(now));
         let used = last_use(key, now);
         if key.is_active() {
-            let due = due(policy.due_instant(key.created), now);
+            let due = due(thresholds.due_instant(key.created), now);
             format!("key {name} is {age} old ({due}), {used}")
         } else {
             let status = visible(key.status.as_str());
@@ -129,7 +129,7 @@ mod tests {
                 name: "AKIA1",
                 key: &key,
             };
-            named.described(&Policy::default(), now())
+            named.described(&Thresholds::default(), now())
         };
         assert_eq!(
             described("Active", 131, used("s3", "us-east-1")),

@@ -97,7 +97,7 @@ impl<'a> Glance<'a> {
         let mut glance = Self {
             users: Users::default(),
             keys: Keys::default(),
-            ages: age_groups(snapshot.policy.max_age),
+            ages: age_groups(snapshot.policy.thresholds.max_age),
             steps: [0; Step::NAMES.len()],
             exempt: Vec::new(),
             root_keys: Vec::new(),
@@ -155,19 +155,20 @@ impl<'a> Glance<'a> {
         if let Some(place) = Step::NAMES.iter().position(|name| *name == step) {
             self.steps[place] += 1;
         }
+        let thresholds = policy.of(user);
         for key in &user.keys {
             self.keys.total += 1;
             if !key.is_active() {
                 continue;
             }
             self.keys.active += 1;
-            let is_overdue = policy.is_overdue(key, now);
+            let is_overdue = thresholds.is_overdue(key, now);
             if is_overdue && is_exempt {
                 self.keys.overdue_exempt += 1;
             } else if is_overdue {
                 debug_assert_eq!(policy.verdict(user, key, now), Verdict::Alarm);
                 self.keys.overdue += 1;
-            } else if !is_exempt && policy.is_due(key, now) {
+            } else if !is_exempt && thresholds.is_due(key, now) {
                 self.keys.due_soon += 1;
             }
             self.add_age(key, is_overdue, now);

@@ -1,5 +1,7 @@
 //! `/api/v1/keys`.
 
+use std::collections::BTreeMap;
+
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
@@ -46,6 +48,8 @@ struct Key<'a> {
     last_used: Option<LastUsed<'a>>,
     unread_reason: Option<&'static str>,
     exemption: Option<Exempt<'a>>,
+    max_age_days: f64,
+    tags: BTreeMap<&'a str, &'a str>,
     step: &'static str,
     why: Option<&'a str>,
     notes: &'a [String],
@@ -135,6 +139,13 @@ fn key<'a>(item: &'a Item<'a>, asked: &Asked<'_>) -> Key<'a> {
             .as_ref()
             .filter(|_| row.user.is_exempt(asked.now))
             .map(exemption),
+        max_age_days: days(asked.snapshot.policy.of(row.user).max_age),
+        tags: row
+            .user
+            .tags
+            .iter()
+            .map(|tag| (&*tag.key, &*tag.value))
+            .collect(),
         step: row.step,
         why: advice.map(|advice| &*advice.why),
         notes: advice.map_or(&[], |advice| &advice.notes),

@@ -9,7 +9,7 @@ use super::{instant, json, keys::is_complete, problem::bad_parameter};
 use crate::{
     key::{AccountId, days},
     metrics::exporter::{REVISION, VERSION},
-    policy::{Boundary, Policy},
+    policy::{self, Boundary},
     rotation::Step,
     snapshot::AccountState,
     web::{body::ResponseBody, routes::Asked},
@@ -109,7 +109,7 @@ pub(in crate::web) fn status(asked: &Asked<'_>) -> Response<ResponseBody> {
         notices: health.notices.iter().map(|notice| &*notice.text).collect(),
         data_time: health.data_time.map(instant),
         refresh_interval_seconds: snapshot.refresh_interval.as_secs_f64(),
-        policy: thresholds(&snapshot.policy),
+        policy: thresholds(&snapshot.policy.thresholds),
         users: users(glance.users),
         keys: keys(glance.keys),
         ages: glance.ages.iter().map(ages).collect(),
@@ -119,7 +119,7 @@ pub(in crate::web) fn status(asked: &Asked<'_>) -> Response<ResponseBody> {
     json(asked, StatusCode::OK, &status)
 }
 
-fn thresholds(policy: &Policy) -> Thresholds {
+fn thresholds(policy: &policy::Thresholds) -> Thresholds {
     Thresholds {
         max_age_days: days(policy.max_age),
         boundary: name_of(&Boundary::ALL, policy.boundary),

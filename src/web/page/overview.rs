@@ -49,7 +49,7 @@ pub(super) fn health(health: &Health<'_>, snapshot: &Snapshot) -> Markup {
 }
 
 fn basis(snapshot: &Snapshot) -> String {
-    let policy = &snapshot.policy;
+    let policy = &snapshot.policy.thresholds;
     format!(
         "An active key is overdue after {}, unless a rule says otherwise; its rotation is due {} before.",
         span(policy.max_age),
@@ -118,7 +118,7 @@ pub(super) fn glance(glance: &Glance<'_>, snapshot: &Snapshot) -> Markup {
                         (figure("Users in all", users.total, "", None))
                     }
                 }
-                (histogram::ages(&glance.ages, snapshot.policy.max_age))
+                (histogram::ages(&glance.ages, snapshot.policy.thresholds.max_age))
             }
             (steps(glance))
         }
@@ -166,7 +166,7 @@ fn steps(glance: &Glance<'_>) -> Markup {
 
 /// Who is exempt, and until when.
 pub(super) fn exemptions(glance: &Glance<'_>, snapshot: &Snapshot, now: DateTime<Utc>) -> Markup {
-    let warn = snapshot.policy.warn;
+    let warn = snapshot.policy.thresholds.warn;
     let soon = glance
         .exempt
         .iter()

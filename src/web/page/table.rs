@@ -146,6 +146,12 @@ fn item(item: &Item<'_>, now: DateTime<Utc>) -> Markup {
             td.user role="rowheader" data-label="User" {
                 (shown(&row.user.name))
                 @if is_exempt { (exemption(item)) }
+                @if let Some(max_age) = row.user.max_age {
+                    " " span.remark { "own maximum age: " (span(max_age)) }
+                }
+                @for tag in row.user.tags.iter() {
+                    " " span.remark { (shown(&tag.key)) ": " (shown(&tag.value)) }
+                }
                 @if let Some(reason) = row.user.unread_reason() {
                     " " span.remark { "could not be read: " (reason_words(reason)) }
                 }
