@@ -25,7 +25,7 @@ use crate::{
     web::{
         self,
         listen::BindError,
-        routes::{Probe, Readiness, Routes},
+        routes::{Probe, Readiness, Routes, RoutesConfig},
         server::{self, Limits},
     },
 };
@@ -104,6 +104,7 @@ pub async fn serve(args: Args) -> Result<(), ServeError> {
     let web::Args {
         listen_addresses,
         telemetry_path,
+        disable_page,
     } = web;
     let bound = server::bind(&listen_addresses, Limits::default()).await?;
     tracing::info!(version = VERSION, revision = REVISION, "started");
@@ -114,7 +115,14 @@ pub async fn serve(args: Args) -> Result<(), ServeError> {
     let (stop, stopped) = watch::channel(());
     let mut tasks = JoinSet::new();
     let exposer = metrics::exposer(snapshot.clone(), clock, requests, Arc::clone(&counts), None);
-    let routes = Routes::new(telemetry_path, exposer, probe(snapshot));
+    let routes = Routes::new(RoutesConfig {
+        telemetry_path,
+        exposer,
+        probe: probe(snapshot.clone()),
+        snapshot,
+        clock,
+        page: !disable_page,
+    });
     tasks.spawn(async move {
         web::serve(bound, routes, until_dropped(stopped)).await;
         "the web server"
