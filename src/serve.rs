@@ -30,7 +30,7 @@ use crate::{
         self,
         listen::BindError,
         reload::Reload,
-        routes::{Probe, Readiness, Routes},
+        routes::{Probe, Readiness, Routes, RoutesConfig},
         server::{self, Limits},
     },
 };
@@ -147,6 +147,7 @@ pub async fn serve(args: Args) -> Result<(), ServeError> {
     let web::Args {
         listen_addresses,
         telemetry_path,
+        disable_page,
     } = web;
     let bound = server::bind(&listen_addresses, Limits::default()).await?;
     tracing::info!(version = VERSION, revision = REVISION, "started");
@@ -158,7 +159,14 @@ pub async fn serve(args: Args) -> Result<(), ServeError> {
     let stopping = stopped.clone();
     let mut tasks = JoinSet::new();
     let exposer = metrics::exposer(snapshot.clone(), clock, requests, counts, saves, reloads);
-    let routes = Routes::new(telemetry_path, exposer, probe(snapshot));
+    let routes = Routes::new(RoutesConfig {
+        telemetry_path,
+        exposer,
+        probe: probe(snapshot.clone()),
+        snapshot,
+        clock,
+        page: !disable_page,
+    });
     tasks.spawn(async move {
         web::serve(bound, routes, until_dropped(stopped)).await;
         "the web server"
