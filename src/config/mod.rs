@@ -27,7 +27,7 @@ pub use self::{
 };
 use crate::{
     cli::PolicyArgs,
-    policy::Policy,
+    policy::{ExemptionRule, Policy},
     snapshot::TagLabel,
     source::{Source, UsageError, accounts::Accounts},
     yaml::{self, FileError, Spanned, YamlError},
@@ -163,18 +163,39 @@ impl Config {
         Arc::new(self.policy.tag_keys().into_iter().chain(labels).collect())
     }
 
-    /// With what belongs to the source itself: the demo brings exemptions and labels along.
+    /// With what belongs to the source itself.
     #[must_use]
-    pub fn with_those_of(mut self, source: &Source) -> Self {
-        let exemptions = source.exemptions();
-        if !exemptions.is_empty() {
+    pub fn with_those_of(self, source: &Source) -> Self {
+        self.with(&OfSource::from(source))
+    }
+
+    /// The same, where the source is out of reach.
+    #[must_use]
+    pub fn with(mut self, of_source: &OfSource) -> Self {
+        if !of_source.exemptions.is_empty() {
             Arc::make_mut(&mut self.policy)
                 .exemptions
-                .extend(exemptions);
+                .extend(of_source.exemptions.iter().cloned());
         }
         if self.tags.is_empty() {
-            self.tags = source.tags();
+            self.tags = Arc::clone(&of_source.tags);
         }
         self
+    }
+}
+
+/// What a source brings along: the demo has exemptions and labels.
+#[derive(Debug, Clone)]
+pub struct OfSource {
+    exemptions: Vec<ExemptionRule>,
+    tags: Arc<[TagLabel]>,
+}
+
+impl From<&Source> for OfSource {
+    fn from(source: &Source) -> Self {
+        Self {
+            exemptions: source.exemptions(),
+            tags: source.tags(),
+        }
     }
 }

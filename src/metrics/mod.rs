@@ -20,7 +20,7 @@ use self::{
 use crate::{
     clock::Clock,
     config::Reloads,
-    counts::{RefreshCounts, RequestCounts},
+    counts::{RefreshCounts, RequestCounts, StorageCounts},
     snapshot::Snapshot,
 };
 
@@ -30,12 +30,14 @@ pub fn exposer(
     clock: Clock,
     requests: Arc<RequestCounts>,
     refreshes: Arc<RefreshCounts>,
+    storage: Option<Arc<StorageCounts>>,
     reloads: Reloads,
 ) -> Exposer {
     let mut own = Registry::default();
     own.register_collector(Box::new(ExporterMetrics {
         requests,
         refreshes,
+        storage,
         reloads,
     }));
     own.register_collector(Box::new(ProcessMetrics::new()));

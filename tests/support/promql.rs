@@ -453,6 +453,7 @@ fn exposition() -> String {
     own.register_collector(Box::new(ExporterMetrics {
         requests: Arc::new(RequestCounts::default()),
         refreshes: Arc::new(refreshes),
+        storage: None,
         reloads: Reloads::started(now),
     }));
     own.register_collector(Box::new(ProcessMetrics::new()));
