@@ -271,7 +271,7 @@ impl Bench {
         let reloads = reloads::under_scrapes(&exporter, |days| self.configure(days))?;
         results.told(
             "reloads under scrapes",
-            format!("{} beside {} scrapes", reloads.reloads, reloads.scrapes),
+            format!("{} beside {} scrapes", reloads.made, reloads.scrapes),
         );
         results.row(
             "– scrapes failed",
