@@ -249,18 +249,18 @@ async fn accounts_are_picked_by_id_unit_and_tag_or_listed_by_role() {
     );
     let cases = [
         (
-            organized(&format!("  include:\n    - ou: {unit}\n")),
+            organized(&format!("  include:\n    organizational_units: [{unit}]\n")),
             vec![0, 1, 2],
         ),
         (
             organized(&format!(
-                "  include:\n    - ou: {unit}\n    - tag: stage\n  exclude:\n    - id: \"{}\"\n",
+                "  include:\n    organizational_units: [{unit}]\n    tags:\n      stage: ['*']\n  exclude:\n    account_ids: [\"{}\"]\n",
                 ids[0]
             )),
             vec![1, 2, 4],
         ),
         (
-            organized("  include:\n    - tag: stage\n      value: gr*\n"),
+            organized("  include:\n    tags:\n      stage: [gr*]\n"),
             vec![4],
         ),
         (listed, vec![0, 5]),
