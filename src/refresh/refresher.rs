@@ -372,6 +372,7 @@ impl Refresher {
             // An account that is new doesn't make unready what was ready.
             tried: before.tried || all_tried,
             policy: Arc::clone(&before.policy),
+            tags: Arc::clone(&before.tags),
             key_ids: before.key_ids,
             refresh_interval: before.refresh_interval,
         };
