@@ -15,6 +15,7 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 use iam_key_exporter::{
+    config::Reloads,
     counts::{Operation, RefreshCounts, RequestCounts, StorageCounts},
     inventory::{Account, Exemption, Inventory, Listing, Reading, RootKeys, Tag, Tags, User},
     key::{AccessKey, AccountId, KeyName, KeyStatus, LastUse, Slot, UsedAt},
@@ -26,7 +27,7 @@ use iam_key_exporter::{
     },
     policy::{Boundary, Policy, Thresholds},
     reason::Reason,
-    snapshot::{AccountState, KeyIdDisplay, Snapshot},
+    snapshot::{AccountState, KeyIdDisplay, Snapshot, TagLabel},
 };
 use prometheus_client::registry::Registry;
 use proptest::prelude::*;
@@ -108,8 +109,24 @@ fn state(id: &str, inventory: Option<Inventory>, failures: &[Reason]) -> Account
     }
 }
 
+/// A label for every tag, but none of a name that another has.
+fn labels_of(accounts: &[AccountState]) -> Arc<[TagLabel]> {
+    let users = accounts
+        .iter()
+        .filter_map(|account| account.inventory.as_deref())
+        .flat_map(|inventory| &inventory.users);
+    let labels = users
+        .flat_map(|user| user.tags.iter())
+        .map(|tag| TagLabel::of(Arc::clone(&tag.key)));
+    let by_name: BTreeMap<_, _> = labels
+        .map(|label| (Arc::clone(&label.label), label))
+        .collect();
+    by_name.into_values().collect()
+}
+
 fn snapshot(accounts: Vec<AccountState>, key_ids: KeyIdDisplay) -> Snapshot {
     Snapshot {
+        tags: labels_of(&accounts),
         accounts,
         tried: true,
         ..Snapshot::before_first_refresh(
@@ -279,6 +296,7 @@ fn exporter_metrics() -> ExporterMetrics {
         requests: Arc::new(requests),
         refreshes: Arc::new(refreshes),
         storage: Some(Arc::new(storage)),
+        reloads: Reloads::started(clock()),
     }
 }
 
@@ -842,10 +860,11 @@ fn any_snapshot() -> impl Strategy<Value = Snapshot> {
 }
 
 /// The families that time alone changes; all others stand still until the next refresh.
-const MOVED_BY_TIME: [&str; 4] = [
+const MOVED_BY_TIME: [&str; 5] = [
     "aws_iam_access_key_age_days",
     "aws_iam_user_access_keys_compliant",
     "aws_iam_user_exempt",
+    "aws_iam_user_exemption_until_timestamp_seconds",
     "aws_iam_user_rotation_step",
 ];
 

@@ -11,7 +11,7 @@ mod md;
 mod planner;
 mod sh;
 mod text;
-mod words;
+pub(crate) mod words;
 
 use std::{
     io::{self, IsTerminal, Write},
