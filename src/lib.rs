@@ -32,6 +32,7 @@ pub mod refresh;
 pub mod rotation;
 pub mod rules;
 pub mod serve;
+pub mod shard;
 pub mod snapshot;
 pub mod source;
 pub mod storage;

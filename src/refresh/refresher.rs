@@ -3,12 +3,16 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use backon::ExponentialBackoff;
+use chrono::{DateTime, Utc};
 use futures_util::{
     FutureExt as _, StreamExt as _,
     future::{AbortHandle, Abortable, Aborted, BoxFuture},
     stream::FuturesUnordered,
 };
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout_at},
+};
 
 use super::{
     Args,
@@ -23,12 +27,15 @@ use crate::{
     key::AccountId,
     reason::Reason,
     snapshot::Snapshot,
-    source::{Discovery, Outcome, Reader, Source},
+    source::{Discovery, Outcome, Reader, Source, SourceError},
 };
 
 /// How long a snapshot stands at least, so that a thousand accounts read within a second don't make
 /// a thousand of them.
 const SHORTEST_PUBLICATION: Duration = Duration::from_millis(100);
+
+/// How long after its deadline a reader may still hand in what it has.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Keeps the snapshot fresh, as the only writer.
 ///
@@ -190,7 +197,7 @@ impl Refresher {
             };
             let now = self.clock.now();
             let read = async move {
-                let outcomes = reader.collect(now, deadline).await;
+                let outcomes = collect(&mut reader, now, deadline).await;
                 Done::Read {
                     key,
                     reader,
@@ -369,6 +376,22 @@ impl Refresher {
             refresh_interval: before.refresh_interval,
         };
         self.snapshot.send_replace(Arc::new(next));
+    }
+}
+
+/// Reads a member, and gives up on a reader that doesn't keep to its deadline.
+async fn collect(reader: &mut Reader, now: DateTime<Utc>, deadline: Instant) -> Vec<Outcome> {
+    let start = Instant::now();
+    match timeout_at(deadline + GRACE, reader.collect(now, deadline)).await {
+        Ok(outcomes) => outcomes,
+        Err(_) => vec![Outcome {
+            account: reader.account(),
+            result: Err(SourceError {
+                reason: Reason::Timeout,
+                message: "the refresh ran out of time (--refresh.timeout)".to_owned(),
+            }),
+            duration: start.elapsed(),
+        }],
     }
 }
 
