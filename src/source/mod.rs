@@ -10,12 +10,12 @@ mod progress;
 mod reader;
 pub mod report;
 
-use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-use self::{demo::Demo, report::ReportFile};
+use self::{accounts::Accounts, demo::Demo, report::ReportFile};
 pub use self::{
     member::{Access, Discovery, Member},
     once::Once,
@@ -170,6 +170,20 @@ impl Source {
                 name: None,
                 access: Access::Whole,
             }),
+        }
+    }
+
+    /// Reads these accounts from now on, and gives new readers this policy and these tags to read of
+    /// users who hold an old key. Readers that exist have a method of the same name.
+    pub fn reconfigure(
+        &mut self,
+        accounts: &Accounts,
+        policy: &Arc<Policy>,
+        wanted_tags: &Arc<BTreeSet<Arc<str>>>,
+    ) {
+        match self {
+            Self::Aws(fleet) => fleet.reconfigure(accounts, policy, wanted_tags),
+            Self::Report(_) | Self::Demo(_) => {}
         }
     }
 

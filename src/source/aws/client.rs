@@ -250,6 +250,34 @@ impl Api {
         })
     }
 
+    /// The tags on one page of `ListUserTags` for `user`: keys and values.
+    pub(super) async fn user_tags(
+        &self,
+        user: &str,
+        marker: Option<String>,
+        deadline: Instant,
+    ) -> Result<Page<(String, String)>, CallError> {
+        let operation = Operation::ListUserTags;
+        let request = self
+            .iam
+            .list_user_tags()
+            .user_name(user)
+            .max_items(PAGE)
+            .set_marker(marker.clone());
+        let answer = self.call(operation, deadline, request.send()).await?;
+        let next = next_page(
+            operation,
+            answer.is_truncated(),
+            answer.marker(),
+            marker.as_deref(),
+        )?;
+        let tags = answer.tags.into_iter().map(|tag| (tag.key, tag.value));
+        Ok(Page {
+            items: tags.collect(),
+            next,
+        })
+    }
+
     /// Asks for a new credential report. AWS makes one only if the last is older than four hours.
     pub(super) async fn generate_report(&self, deadline: Instant) -> Result<Generation, CallError> {
         let answer = self

@@ -119,6 +119,11 @@ impl Memory {
         Arc::make_mut(&mut self.remembered)
     }
 
+    /// Watches otherwise from now on.
+    pub(crate) fn watch(&mut self, watch: Watch) {
+        self.watch = watch;
+    }
+
     /// Forgets the users who are in the report no more.
     pub(crate) fn keep_only(&mut self, rows: &[Row]) {
         let present: HashSet<&str> = rows.iter().map(|row| &*row.user).collect();
