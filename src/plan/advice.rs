@@ -186,7 +186,7 @@ fn as_if_used_since(user: &User, grounds: &Grounds<'_>) -> User {
     if untold <= TimeDelta::zero() {
         return user;
     }
-    for key in &mut user.keys {
+    for key in user.keys.change() {
         let last = match &key.last_use {
             LastUse::At(last) => last.clone(),
             LastUse::Never => UsedAt {
