@@ -10,6 +10,8 @@ use std::{
     },
 };
 
+use chrono::{DateTime, Utc};
+
 use crate::{key::AccountId, reason::Reason};
 
 /// An AWS API operation that the exporter calls.
@@ -31,11 +33,45 @@ pub enum Operation {
     GenerateCredentialReport,
     /// IAM: fetch the credential report.
     GetCredentialReport,
+    /// IAM: the tags of one user, a page at a time.
+    ListUserTags,
+    /// STS: credentials of a role in another account.
+    AssumeRole,
+    /// Organizations: the member accounts, a page at a time.
+    ListAccounts,
+    /// Organizations: the accounts right in a root or organizational unit, a page at a time.
+    ListAccountsForParent,
+    /// Organizations: the units right in a root or organizational unit, a page at a time.
+    ListOrganizationalUnitsForParent,
+    /// Organizations: the tags of one account, a page at a time.
+    ListTagsForResource,
+}
+
+/// The service of AWS that an operation belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    /// Identity and Access Management.
+    Iam,
+    /// Security Token Service.
+    Sts,
+    /// Organizations.
+    Organizations,
+}
+
+impl Service {
+    /// What stands before the operations' names in policies.
+    pub const fn prefix(self) -> &'static str {
+        match self {
+            Self::Iam => "iam",
+            Self::Sts => "sts",
+            Self::Organizations => "organizations",
+        }
+    }
 }
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 14] = [
         Self::GetCallerIdentity,
         Self::ListUsers,
         Self::ListAccessKeys,
@@ -44,7 +80,32 @@ impl Operation {
         Self::ListAccountAliases,
         Self::GenerateCredentialReport,
         Self::GetCredentialReport,
+        Self::ListUserTags,
+        Self::AssumeRole,
+        Self::ListAccounts,
+        Self::ListAccountsForParent,
+        Self::ListOrganizationalUnitsForParent,
+        Self::ListTagsForResource,
     ];
+
+    /// The service that it belongs to.
+    pub const fn service(self) -> Service {
+        match self {
+            Self::GetCallerIdentity | Self::AssumeRole => Service::Sts,
+            Self::ListAccounts
+            | Self::ListAccountsForParent
+            | Self::ListOrganizationalUnitsForParent
+            | Self::ListTagsForResource => Service::Organizations,
+            Self::ListUsers
+            | Self::ListAccessKeys
+            | Self::GetAccessKeyLastUsed
+            | Self::GetAccountSummary
+            | Self::ListAccountAliases
+            | Self::GenerateCredentialReport
+            | Self::GetCredentialReport
+            | Self::ListUserTags => Service::Iam,
+        }
+    }
 
     /// The operation's name in AWS's API reference.
     pub const fn as_str(self) -> &'static str {
@@ -57,6 +118,12 @@ impl Operation {
             Self::ListAccountAliases => "ListAccountAliases",
             Self::GenerateCredentialReport => "GenerateCredentialReport",
             Self::GetCredentialReport => "GetCredentialReport",
+            Self::ListUserTags => "ListUserTags",
+            Self::AssumeRole => "AssumeRole",
+            Self::ListAccounts => "ListAccounts",
+            Self::ListAccountsForParent => "ListAccountsForParent",
+            Self::ListOrganizationalUnitsForParent => "ListOrganizationalUnitsForParent",
+            Self::ListTagsForResource => "ListTagsForResource",
         }
     }
 
@@ -120,6 +187,12 @@ impl RefreshCounts {
         }
     }
 
+    /// Drops the counts of an account that is gone: its series would stand still for ever.
+    pub fn forget(&self, account: AccountId) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.remove(&Some(account));
+    }
+
     /// The counts now, by account.
     pub fn all(&self) -> Vec<(Option<AccountId>, RefreshCount)> {
         let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -127,6 +200,48 @@ impl RefreshCounts {
             .iter()
             .map(|(account, count)| (*account, count.clone()))
             .collect()
+    }
+}
+
+/// Saves of what outlives the process, since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StorageCount {
+    /// All of them.
+    pub writes: u64,
+    /// Those that failed.
+    pub failures: u64,
+    /// When one last succeeded, of this process or an earlier one; `None` if none is known of.
+    pub last_success: Option<DateTime<Utc>>,
+}
+
+/// Where saves are counted.
+#[derive(Debug, Default)]
+pub struct StorageCounts(Mutex<StorageCount>);
+
+impl StorageCounts {
+    /// Takes in when an earlier process saved what was found.
+    pub fn restored(&self, written: DateTime<Utc>) {
+        self.change(|count| count.last_success = Some(written));
+    }
+
+    /// Counts one save, with its time if it succeeded.
+    pub fn count(&self, success: Option<DateTime<Utc>>) {
+        self.change(|count| {
+            count.writes += 1;
+            match success {
+                Some(_) => count.last_success = success,
+                None => count.failures += 1,
+            }
+        });
+    }
+
+    /// The counts now.
+    pub fn now(&self) -> StorageCount {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut StorageCount)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 

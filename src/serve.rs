@@ -1,14 +1,15 @@
 //! The daemon: everything wired together, and the only place that spawns what lives long.
 
-use std::{sync::Arc, time::Duration};
+mod signals;
+
+use std::sync::Arc;
 
 use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
     sync::watch,
     task::{JoinError, JoinSet},
-    time::Instant,
 };
 
+use self::signals::StopSignals;
 use crate::{
     cli::{MetricsArgs, PolicyArgs, StopSignal},
     counts::{RefreshCounts, RequestCounts},
@@ -99,7 +100,7 @@ pub async fn serve(args: Args) -> Result<(), ServeError> {
     let before = Snapshot::before_first_refresh(policy, access_key_id, refresh.interval);
     let (publish, snapshot) = watch::channel(Arc::new(before));
 
-    let mut signals = Signals::new().map_err(ServeError::Signals)?;
+    let mut signals = StopSignals::new().map_err(ServeError::Signals)?;
     let web::Args {
         listen_addresses,
         telemetry_path,
@@ -113,7 +114,7 @@ pub async fn serve(args: Args) -> Result<(), ServeError> {
 
     let (stop, stopped) = watch::channel(());
     let mut tasks = JoinSet::new();
-    let exposer = metrics::exposer(snapshot.clone(), clock, requests, Arc::clone(&counts));
+    let exposer = metrics::exposer(snapshot.clone(), clock, requests, Arc::clone(&counts), None);
     let routes = Routes::new(RoutesConfig {
         telemetry_path,
         exposer,
@@ -174,43 +175,5 @@ fn died(ended: Result<&'static str, JoinError>) -> ServeError {
     match ended {
         Ok(name) => ServeError::Died(name.to_owned()),
         Err(error) => ServeError::Died(format!("a task ({error})")),
-    }
-}
-
-/// How long after a signal another one means the same. `timeout` of coreutils, for one, signals the
-/// process and then its whole group; nobody changes their mind that fast.
-const ECHO: Duration = Duration::from_millis(200);
-
-/// The signals that end the process.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    /// The next one that is meant as a second: an echo of the one just received is not.
-    async fn second(&mut self) -> StopSignal {
-        let first = Instant::now();
-        loop {
-            let signal = self.next().await;
-            if first.elapsed() >= ECHO {
-                return signal;
-            }
-        }
-    }
-
-    /// The next one.
-    async fn next(&mut self) -> StopSignal {
-        tokio::select! {
-            _ = self.terminate.recv() => StopSignal::Terminate,
-            _ = self.interrupt.recv() => StopSignal::Interrupt,
-        }
     }
 }

@@ -72,7 +72,7 @@ fn unlike_any(name: &str, taken: &[String]) -> String {
 }
 
 /// What is known of one account, from its last good read and its last attempt.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountState {
     /// Whose.
     pub id: AccountId,

@@ -15,7 +15,7 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 use iam_key_exporter::{
-    counts::{Operation, RefreshCounts, RequestCounts},
+    counts::{Operation, RefreshCounts, RequestCounts, StorageCounts},
     inventory::{Account, Exemption, Inventory, Listing, Reading, RootKeys, Tag, Tags, User},
     key::{AccessKey, AccountId, KeyName, KeyStatus, LastUse, Slot, UsedAt},
     metrics::{
@@ -272,9 +272,13 @@ fn exporter_metrics() -> ExporterMetrics {
     refreshes.count(PROD.parse().ok(), &[]);
     refreshes.count(PROD.parse().ok(), &[Reason::Timeout, Reason::AccessDenied]);
     refreshes.count(None, &[Reason::ExpiredToken]);
+    let storage = StorageCounts::default();
+    storage.count(Some(clock()));
+    storage.count(None);
     ExporterMetrics {
         requests: Arc::new(requests),
         refreshes: Arc::new(refreshes),
+        storage: Some(Arc::new(storage)),
     }
 }
 

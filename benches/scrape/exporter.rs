@@ -89,6 +89,7 @@ fn exposer(snapshot: watch::Receiver<Arc<Snapshot>>) -> Exposer {
         Clock::Fixed(population::now()),
         Arc::new(RequestCounts::default()),
         Arc::new(RefreshCounts::default()),
+        None,
     )
 }
 

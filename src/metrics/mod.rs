@@ -19,7 +19,7 @@ use self::{
 };
 use crate::{
     clock::Clock,
-    counts::{RefreshCounts, RequestCounts},
+    counts::{RefreshCounts, RequestCounts, StorageCounts},
     snapshot::Snapshot,
 };
 
@@ -29,11 +29,13 @@ pub fn exposer(
     clock: Clock,
     requests: Arc<RequestCounts>,
     refreshes: Arc<RefreshCounts>,
+    storage: Option<Arc<StorageCounts>>,
 ) -> Exposer {
     let mut own = Registry::default();
     own.register_collector(Box::new(ExporterMetrics {
         requests,
         refreshes,
+        storage,
     }));
     own.register_collector(Box::new(ProcessMetrics::new()));
     let own = Arc::new(own);

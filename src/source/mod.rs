@@ -5,6 +5,7 @@ pub mod aws;
 pub mod demo;
 mod member;
 mod once;
+mod outcome;
 mod progress;
 mod reader;
 pub mod report;
@@ -18,16 +19,14 @@ use self::{demo::Demo, report::ReportFile};
 pub use self::{
     member::{Access, Discovery, Member},
     once::Once,
+    outcome::{Outcome, SourceError},
     progress::Progress,
     reader::Reader,
 };
 use crate::{
     clock::Clock,
     counts::RequestCounts,
-    inventory::Inventory,
-    key::AccountId,
     policy::{ExemptionRule, Policy},
-    reason::Reason,
 };
 
 /// Which source to read, and as of when.
@@ -105,27 +104,6 @@ impl Args {
             (_, Some(instant)) => Ok(Clock::Fixed(instant)),
         }
     }
-}
-
-/// Why a source could not give an account's inventory.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct SourceError {
-    /// The cause, as it is counted.
-    pub reason: Reason,
-    /// What failed, where, and what to do about it, on one line and without secrets.
-    pub message: String,
-}
-
-/// What one refresh found of one account.
-#[derive(Debug)]
-pub struct Outcome {
-    /// Whose; `None` if the account's id could not be learned.
-    pub account: Option<AccountId>,
-    /// What was read, or why nothing was.
-    pub result: Result<Inventory, SourceError>,
-    /// How long it took.
-    pub duration: Duration,
 }
 
 /// A source: it knows which parts there are to read, and makes the reader of each.

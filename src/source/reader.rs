@@ -5,7 +5,12 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-use super::{Outcome, aws, demo::Demo, report::ReportFile};
+use super::{
+    Outcome,
+    aws::{self, Remembered},
+    demo::Demo,
+    report::ReportFile,
+};
 use crate::{inventory::User, key::AccountId};
 
 /// Reads one member of a source. Owns what it remembers from one time to the next.
@@ -25,6 +30,23 @@ impl Reader {
         match self {
             Self::Aws(aws) => aws.account(),
             Self::Report(_) | Self::Demo(_) => None,
+        }
+    }
+
+    /// What it remembers of which account, to be saved; cheap, for it is shared.
+    pub fn remembered(&self) -> Option<(AccountId, Arc<Remembered>)> {
+        match self {
+            Self::Aws(aws) => aws.remembered(),
+            Self::Report(_) | Self::Demo(_) => None,
+        }
+    }
+
+    /// Takes in what was saved of an account before a restart. It counts only if that is the account
+    /// which is read.
+    pub fn restore(&mut self, account: AccountId, remembered: Arc<Remembered>) {
+        match self {
+            Self::Aws(aws) => aws.restore(account, remembered),
+            Self::Report(_) | Self::Demo(_) => {}
         }
     }
 

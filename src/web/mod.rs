@@ -6,9 +6,11 @@
 mod answer;
 mod api;
 pub mod body;
+pub mod config;
 pub mod listen;
 pub mod negotiation;
 mod page;
+pub mod reload;
 pub mod routes;
 pub mod server;
 

@@ -451,6 +451,7 @@ fn exposition() -> String {
     own.register_collector(Box::new(ExporterMetrics {
         requests: Arc::new(RequestCounts::default()),
         refreshes: Arc::new(refreshes),
+        storage: None,
     }));
     own.register_collector(Box::new(ProcessMetrics::new()));
     let of_keys = registry(Arc::new(snapshot), now);

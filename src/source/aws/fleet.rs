@@ -1,32 +1,64 @@
 //! The accounts of AWS that are read, and how.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-use super::{Args, Aws, Limits, Origin, Patience, Settings, Strategy, setup};
+use super::{
+    Args, Aws, Limits, Origin, Pace, Patience, Settings, Strategy,
+    connector::{Connector, Line},
+    directory::Directory,
+    failure::CallError,
+    organization, setup,
+};
 use crate::{
     counts::RequestCounts,
+    key::ArnOwner,
     policy::Policy,
-    source::{Access, Discovery, Member, Progress, UsageError},
+    reason::Reason,
+    shard::Shard,
+    source::{
+        Access, Discovery, Member, Progress, SourceError, UsageError,
+        accounts::{Accounts, DISCOVERY_INTERVAL, Organization, Role},
+    },
 };
+
+/// The first pause after a look that failed; later ones double, up to the discovery interval.
+const FIRST_RETRY: Duration = Duration::from_secs(30);
 
 /// Knows which accounts there are, and makes their readers.
 #[derive(Debug)]
 pub struct Fleet {
-    settings: Settings,
+    connector: Arc<Connector>,
+    /// The calls with the exporter's own credentials that no account is read by.
+    hub: Line,
     strategy: Strategy,
     policy: Arc<Policy>,
     refresh_interval: Duration,
-    counts: Arc<RequestCounts>,
     progress: Progress,
+    accounts: Accounts,
+    shard: Shard,
+    look: Look,
+}
+
+/// What came of the looks so far.
+#[derive(Debug, Default)]
+struct Look {
+    members: Vec<Member>,
+    trouble: Option<SourceError>,
+    /// When to look again; `None` is at once.
+    due: Option<Instant>,
+    failures: u32,
+    /// Whether it was said that the exporter's own account is on another shard.
+    elsewhere_said: bool,
 }
 
 impl Fleet {
-    /// The account of the default credentials or those of a profile.
+    /// The account of the default credentials or those of a profile, until [`Self::set_accounts`]
+    /// says otherwise.
     ///
-    /// Fails if `AWS_CA_BUNDLE` names no bundle that can be used.
+    /// Fails if `AWS_CA_BUNDLE` names no bundle that can be used, or the pod's name tells no shard.
     pub fn new(
         args: Args,
         policy: Arc<Policy>,
@@ -37,21 +69,24 @@ impl Fleet {
             strategy,
             profile,
             max_concurrency,
+            max_total_concurrency,
+            requests_per_second,
+            shard,
         } = args;
         let settings = Settings {
             origin: Origin::DefaultChain { profile },
-            max_concurrency: max_concurrency.into(),
+            pace: Pace {
+                at_once: max_concurrency.into(),
+                per_second: Some(requests_per_second),
+            },
+            max_total_concurrency: max_total_concurrency.into(),
             ca_bundle: setup::ca_bundle(std::env::var_os("AWS_CA_BUNDLE"))?,
             limits: Limits::default(),
             patience: Patience::default(),
         };
-        Ok(Self::with_settings(
-            settings,
-            strategy,
-            policy,
-            refresh_interval,
-            counts,
-        ))
+        let mut fleet = Self::with_settings(settings, strategy, policy, refresh_interval, counts);
+        fleet.shard = shard.shard.resolve(|name| std::env::var(name).ok())?;
+        Ok(fleet)
     }
 
     /// The same, with the SDK set up in another way than by arguments and environment.
@@ -62,14 +97,33 @@ impl Fleet {
         refresh_interval: Duration,
         counts: Arc<RequestCounts>,
     ) -> Self {
+        let connector = Connector::new(settings, counts);
         Self {
-            settings,
+            hub: Line::new(Arc::clone(&connector), None),
+            connector,
             strategy,
             policy,
             refresh_interval,
-            counts,
             progress: Progress::default(),
+            accounts: Accounts::Own,
+            shard: Shard::WHOLE,
+            look: Look::default(),
         }
+    }
+
+    /// Reads these accounts from now on. What was found of others is kept until the next look.
+    pub fn set_accounts(&mut self, accounts: Accounts) {
+        if self.accounts != accounts {
+            self.accounts = accounts;
+            self.look.due = None;
+            self.look.failures = 0;
+        }
+    }
+
+    /// Reads the accounts of that shard only.
+    pub fn set_shard(&mut self, shard: Shard) {
+        self.shard = shard;
+        self.look.due = None;
     }
 
     /// Tells `progress` of the users found and read by the readers made from now on.
@@ -77,30 +131,177 @@ impl Fleet {
         self.progress = progress;
     }
 
-    /// Which accounts there are.
-    #[expect(
-        clippy::unused_async,
-        reason = "the account of one's own credentials needs no look"
-    )]
-    pub async fn discover(&mut self, _now: DateTime<Utc>, _deadline: Instant) -> Discovery {
-        Discovery::only(Member {
-            account: None,
-            name: None,
-            access: Access::Own,
-        })
+    /// Which accounts there are. Cheap unless the time for a new look has come.
+    pub async fn discover(&mut self, _now: DateTime<Utc>, deadline: Instant) -> Discovery {
+        match &self.accounts {
+            Accounts::Own if self.shard.is_whole() => return Discovery::only(own(None, None)),
+            Accounts::Listed(roles) => {
+                return Discovery {
+                    members: listed(roles, self.shard),
+                    trouble: None,
+                    next: None,
+                };
+            }
+            Accounts::Own | Accounts::Organization(_) => {}
+        }
+        if self.look.due.is_none_or(|due| due <= Instant::now()) {
+            self.look(deadline).await;
+        }
+        Discovery {
+            members: self.look.members.clone(),
+            trouble: self.look.trouble.clone(),
+            next: self.look.due,
+        }
+    }
+
+    /// Looks, and keeps what was found the last time if that fails.
+    async fn look(&mut self, deadline: Instant) {
+        let interval = match &self.accounts {
+            Accounts::Organization(organization) => organization.discovery_interval,
+            Accounts::Own | Accounts::Listed(_) => DISCOVERY_INTERVAL,
+        };
+        let pause = match self.find(deadline).await {
+            Ok(members) => {
+                self.tell(&members);
+                self.look.members = members;
+                self.look.trouble = None;
+                self.look.failures = 0;
+                interval
+            }
+            Err(error) => {
+                let SourceError { reason, message } = error.into();
+                self.look.trouble = Some(SourceError {
+                    reason,
+                    message: format!("the accounts could not be looked up: {message}"),
+                });
+                let doubled = FIRST_RETRY.saturating_mul(1 << self.look.failures.min(16));
+                self.look.failures += 1;
+                doubled.min(interval)
+            }
+        };
+        self.look.due = Some(Instant::now() + pause);
+    }
+
+    /// The accounts of this shard.
+    async fn find(&mut self, deadline: Instant) -> Result<Vec<Member>, CallError> {
+        let api = self.hub.open().await;
+        let found = async {
+            let caller = api.caller(deadline).await?;
+            match &self.accounts {
+                Accounts::Own | Accounts::Listed(_) => Ok(vec![own(Some(&caller), None)]),
+                Accounts::Organization(wanted) => {
+                    let directory = Directory::new(&self.connector, &api.base, &caller.partition);
+                    let members = organization::members(&directory, wanted, deadline).await?;
+                    Ok(members
+                        .into_iter()
+                        .map(|listed| member(wanted, &caller, listed))
+                        .collect())
+                }
+            }
+        };
+        let found: Result<Vec<Member>, CallError> = Box::pin(found).await;
+        if let Err(error) = &found
+            && matches!(error.reason, Reason::Credentials | Reason::ExpiredToken)
+        {
+            self.hub.renew(&api).await;
+        }
+        let mut members = found?;
+        if matches!(self.accounts, Accounts::Own) {
+            self.say_elsewhere(&members);
+        }
+        members.retain(|member| member.account.is_none_or(|id| self.shard.holds(id)));
+        Ok(members)
+    }
+
+    /// Says, once, that there is nothing to read for this shard.
+    fn say_elsewhere(&mut self, members: &[Member]) {
+        let elsewhere = members
+            .iter()
+            .filter_map(|member| member.account)
+            .find(|id| !self.shard.holds(*id));
+        match elsewhere {
+            Some(account) if !std::mem::replace(&mut self.look.elsewhere_said, true) => {
+                tracing::warn!(%account, shard = %self.shard,
+                    "the account of the credentials is on another shard and is not read here");
+            }
+            Some(_) => {}
+            None => self.look.elsewhere_said = false,
+        }
+    }
+
+    /// Says which accounts came and went.
+    fn tell(&self, members: &[Member]) {
+        let ids = |members: &[Member]| -> BTreeSet<_> {
+            members.iter().filter_map(|member| member.account).collect()
+        };
+        let (before, now) = (ids(&self.look.members), ids(members));
+        if before != now || self.look.due.is_none() {
+            let came = now.difference(&before).count();
+            let gone = before.difference(&now).count();
+            tracing::info!(accounts = now.len(), came, gone, shard = %self.shard, "accounts looked up");
+        }
     }
 
     /// A new reader of an account.
     pub fn reader(&mut self, member: &Member) -> Aws {
-        let mut aws = Aws::with_settings(
-            self.settings.clone(),
+        let role = match &member.access {
+            Access::Role(role) => Some(Arc::clone(role)),
+            Access::Own | Access::Whole => None,
+        };
+        let mut aws = Aws::new(
+            Line::new(Arc::clone(&self.connector), role),
             self.strategy,
             Arc::clone(&self.policy),
             self.refresh_interval,
-            Arc::clone(&self.counts),
         );
         aws.watch(self.progress.clone());
         aws.rename(member.name.clone());
         aws
+    }
+}
+
+/// The account of the exporter's own credentials.
+fn own(caller: Option<&ArnOwner>, name: Option<Arc<str>>) -> Member {
+    Member {
+        account: caller.map(|caller| caller.account),
+        name,
+        access: Access::Own,
+    }
+}
+
+/// The accounts of the roles, each once.
+fn listed(roles: &[Role], shard: Shard) -> Vec<Member> {
+    let mut seen = BTreeSet::new();
+    roles
+        .iter()
+        .filter(|role| shard.holds(role.arn.account()) && seen.insert(role.arn.account()))
+        .map(|role| Member {
+            account: Some(role.arn.account()),
+            name: role.name.clone(),
+            access: Access::Role(Arc::new(role.clone())),
+        })
+        .collect()
+}
+
+/// A member of an organisation. The exporter's own account needs no role.
+fn member(
+    organization: &Organization,
+    caller: &ArnOwner,
+    organization::Listed { id, name }: organization::Listed,
+) -> Member {
+    if id == caller.account {
+        return own(Some(caller), name);
+    }
+    let role = Role {
+        arn: organization.role_name.in_account(&caller.partition, id),
+        external_id: organization.external_id.clone(),
+        session_name: organization.session_name.clone(),
+        name: None,
+        region: organization.region.clone(),
+    };
+    Member {
+        account: Some(id),
+        name,
+        access: Access::Role(Arc::new(role)),
     }
 }

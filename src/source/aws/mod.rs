@@ -4,10 +4,17 @@ mod args;
 mod attempts;
 mod auto;
 mod client;
+mod connector;
 mod credential_report;
+mod directory;
 mod failure;
 mod fleet;
 mod list;
+mod organization;
+mod pace;
+mod paced;
+mod partition;
+mod role;
 mod setup;
 
 use std::{sync::Arc, time::Duration};
@@ -16,20 +23,24 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use futures_util::{FutureExt, StreamExt, stream};
 use tokio::time::Instant;
 
+pub(crate) use self::auto::{Known, LastListing, Unreported};
 pub use self::{
     args::{Args, Strategy},
+    auto::Remembered,
     credential_report::Patience,
     fleet::Fleet,
+    pace::Pace,
     setup::{Limits, Origin, Settings},
 };
 use self::{
     auto::{Dated, Memory, Watch},
     client::Api,
+    connector::Line,
     failure::CallError,
 };
 use super::{Outcome, Progress, SourceError, report};
 use crate::{
-    counts::{Operation, RequestCounts},
+    counts::Operation,
     inventory::{Account, Inventory, Listing, Reading, User},
     key::{AccountId, ArnOwner},
     policy::Policy,
@@ -47,19 +58,17 @@ const OLDEST_REPORT: TimeDelta = TimeDelta::hours(24);
 /// One account of AWS, read again and again.
 #[derive(Debug)]
 pub struct Aws {
-    settings: Settings,
+    line: Line,
     strategy: Strategy,
-    counts: Arc<RequestCounts>,
-    /// The SDK's clients; made anew after the credentials failed, since a profile's session token
-    /// is read only once.
-    api: Option<Api>,
-    /// Whose credentials they were the last time.
+    /// Whose keys are read: that of the role, or whose credentials they were the last time.
     owner: Option<ArnOwner>,
     alias: Option<(DateTime<Utc>, Option<Arc<str>>)>,
     /// What the account is called by whoever lists it.
     name: Option<Arc<str>>,
     watch: Watch,
     memory: Memory,
+    /// What was saved before a restart, until it is known whose credentials these are.
+    saved: Option<(AccountId, Arc<Remembered>)>,
     /// Whether `auto` had to do as `list` does the last time.
     lists_instead: bool,
     progress: Progress,
@@ -67,25 +76,26 @@ pub struct Aws {
 
 impl Aws {
     /// An account that wasn't read yet.
-    pub fn with_settings(
-        settings: Settings,
+    fn new(
+        line: Line,
         strategy: Strategy,
         policy: Arc<Policy>,
         refresh_interval: Duration,
-        counts: Arc<RequestCounts>,
     ) -> Self {
         let interval = TimeDelta::from_std(refresh_interval).unwrap_or(TimeDelta::MAX / 4);
         let watch = Watch::new(&policy, interval);
         Self {
             memory: Memory::new(watch.clone()),
             watch,
+            saved: None,
             lists_instead: false,
             progress: Progress::default(),
-            settings,
+            owner: line.role().map(|role| ArnOwner {
+                account: role.arn.account(),
+                partition: Arc::clone(role.arn.partition()),
+            }),
+            line,
             strategy,
-            counts,
-            api: None,
-            owner: None,
             alias: None,
             name: None,
         }
@@ -106,20 +116,32 @@ impl Aws {
         self.progress = progress;
     }
 
+    /// What `auto` remembers of the account that was read last, to be saved; cheap, for it is shared.
+    pub fn remembered(&self) -> Option<(AccountId, Arc<Remembered>)> {
+        let owner = self.owner.as_ref()?;
+        Some((owner.account, self.memory.remembered()?))
+    }
+
+    /// Takes in what was saved of an account before a restart. It counts if the credentials turn out
+    /// to be that account's.
+    pub fn restore(&mut self, account: AccountId, remembered: Arc<Remembered>) {
+        self.saved = Some((account, remembered));
+    }
+
     /// Reads the account once.
     pub async fn collect(&mut self, now: DateTime<Utc>, deadline: Instant) -> Outcome {
         let start = Instant::now();
-        let api = self.connection().await;
+        let api = self.line.open().await;
         let result = self.read(&api, now, deadline).await;
         let reasons = match &result {
             Ok(inventory) => inventory.reasons(),
             Err(error) => vec![error.reason],
         };
-        if !reasons
+        if reasons
             .iter()
             .any(|reason| matches!(reason, Reason::Credentials | Reason::ExpiredToken))
         {
-            self.api = Some(api);
+            self.line.renew(&api).await;
         }
         Outcome {
             account: self.account(),
@@ -143,8 +165,8 @@ impl Aws {
             };
             return users.into_iter().map(unread).collect();
         }
-        let api = self.connection().await;
-        let read = stream::iter(users)
+        let api = self.line.open().await;
+        stream::iter(users)
             .map(|name| {
                 let api = &api;
                 async move {
@@ -160,26 +182,12 @@ impl Aws {
             .buffer_unordered(api.max_concurrency())
             .collect()
             .boxed()
-            .await;
-        self.api = Some(api);
-        read
-    }
-
-    /// The clients of last time, or new ones. They are given back where they are to be kept.
-    async fn connection(&mut self) -> Api {
-        match self.api.take() {
-            Some(api) => api,
-            None => {
-                Api::connect(&self.settings, Arc::clone(&self.counts))
-                    .boxed()
-                    .await
-            }
-        }
+            .await
     }
 
     /// The error, with the profile if the credentials are to blame and one was chosen.
     fn named(&self, error: SourceError) -> SourceError {
-        match &self.settings.origin {
+        match &self.line.settings().origin {
             Origin::DefaultChain {
                 profile: Some(profile),
             } if error.reason == Reason::Credentials => SourceError {
@@ -196,13 +204,16 @@ impl Aws {
         now: DateTime<Utc>,
         deadline: Instant,
     ) -> Result<Inventory, CallError> {
-        let owner = api.caller(deadline).await?;
+        let owner = match &self.owner {
+            Some(owner) if self.line.role().is_some() => owner.clone(),
+            _ => api.caller(deadline).await?,
+        };
         self.meet(owner.clone());
         let account = Account {
             id: owner.account,
             partition: owner.partition,
             name: self.name.clone(),
-            alias: self.alias(api, now, deadline).await,
+            alias: self.alias(api, now, deadline).await?,
         };
         match self.strategy {
             Strategy::List => {
@@ -238,7 +249,7 @@ impl Aws {
                     if matches!(
                         error.reason,
                         Reason::Credentials | Reason::ExpiredToken | Reason::Network | Reason::Tls
-                    ) =>
+                    ) || error.operation == Operation::AssumeRole =>
                 {
                     Err(error)
                 }
@@ -252,10 +263,18 @@ impl Aws {
 
     /// The newest credential report, parsed.
     async fn report(&self, api: &Api, deadline: Instant) -> Result<Dated, CallError> {
-        let fetched = credential_report::fetch(api, self.settings.patience, deadline).await?;
-        let report = report::parse(&fetched.csv).map_err(|error| {
-            CallError::malformed(Operation::GetCredentialReport, error.to_string())
-        })?;
+        let fetched =
+            credential_report::fetch(api, self.line.settings().patience, deadline).await?;
+        let malformed = |what: String| CallError::malformed(Operation::GetCredentialReport, what);
+        let report = report::parse(&fetched.csv).map_err(|error| malformed(error.to_string()))?;
+        // Every report has the root user's row, so one without rows isn't that of an empty account.
+        let account = report.owner.as_ref().map(|owner| owner.account);
+        if account.is_none() || account != self.owner.as_ref().map(|owner| owner.account) {
+            return Err(malformed(match account {
+                None => "it has no rows, not even the root user's".into(),
+                Some(other) => format!("it is of account {other}, not of the caller's"),
+            }));
+        }
         Ok(Dated {
             report,
             generated: fetched.generated,
@@ -279,20 +298,26 @@ impl Aws {
             self.alias = None;
             self.memory = Memory::new(self.watch.clone());
         }
+        if let Some((account, remembered)) = self.saved.take()
+            && account == owner.account
+        {
+            self.memory.restore(remembered);
+        }
         self.owner = Some(owner);
     }
 
-    /// The account's alias; the last one known if it can't be read.
+    /// The account's alias; the last one known if it can't be read. Fails if the role can't be
+    /// assumed, for then nothing can be read.
     async fn alias(
         &mut self,
         api: &Api,
         now: DateTime<Utc>,
         deadline: Instant,
-    ) -> Option<Arc<str>> {
+    ) -> Result<Option<Arc<str>>, CallError> {
         let known = match self.alias.take() {
             Some((read, alias)) if now - read < ALIAS_LIFETIME => {
                 self.alias = Some((read, alias.clone()));
-                return alias;
+                return Ok(alias);
             }
             Some((_, alias)) => alias,
             None => None,
@@ -300,7 +325,11 @@ impl Aws {
         match api.alias(deadline).await {
             Ok(alias) => {
                 self.alias = Some((now, alias.clone()));
-                alias
+                Ok(alias)
+            }
+            Err(error) if error.operation == Operation::AssumeRole => {
+                self.alias = known.map(|alias| (now - ALIAS_LIFETIME, Some(alias)));
+                Err(error)
             }
             Err(error) => {
                 tracing::debug!(%error, "the account's alias is unknown");
@@ -310,7 +339,7 @@ impl Aws {
                 } else if known.is_some() {
                     self.alias = Some((now - ALIAS_LIFETIME, known.clone()));
                 }
-                known
+                Ok(known)
             }
         }
     }
