@@ -3,10 +3,14 @@
 //! [`server::bind`] turns listen addresses into a [`server::Bound`] server, which serves what
 //! [`routes::Routes`] answers until it is told to stop.
 
+pub mod auth;
 pub mod body;
 pub mod config;
+pub mod gate;
 pub mod listen;
+pub mod live;
 pub mod negotiation;
+pub mod reload;
 pub mod routes;
 pub mod server;
 

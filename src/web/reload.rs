@@ -1,0 +1,66 @@
+//! Asking for a reload over HTTP: `POST /-/reload`.
+
+use tokio::sync::{mpsc, oneshot};
+
+/// What became of a reload; an error is one line for whoever asked.
+pub type Outcome = Result<(), String>;
+
+/// Whoever reloads answers each of these.
+pub type Requests = mpsc::Receiver<oneshot::Sender<Outcome>>;
+
+/// How many may wait for their reload. They cost nothing much, and nobody needs many.
+const MOST_WAITING: usize = 16;
+
+/// Asks for reloads. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Reload(mpsc::Sender<oneshot::Sender<Outcome>>);
+
+impl Reload {
+    /// Somebody who asks, and what is asked for.
+    pub fn channel() -> (Self, Requests) {
+        let (sender, requests) = mpsc::channel(MOST_WAITING);
+        (Self(sender), requests)
+    }
+
+    /// Asks for a reload, and waits for what becomes of it.
+    ///
+    /// # Errors
+    /// Says in one line why the configuration stays as it was.
+    pub async fn ask(&self) -> Outcome {
+        let (reply, outcome) = oneshot::channel();
+        let asked = self.0.send(reply).await;
+        let outcome = match asked {
+            Ok(()) => outcome.await.ok(),
+            Err(_) => None,
+        };
+        outcome.unwrap_or_else(|| Err("nobody reloads any more".into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_asks_hears_what_became_of_it() {
+        let (reload, mut requests) = Reload::channel();
+        for outcome in [Ok(()), Err("line 1: no".to_owned())] {
+            let (heard, ()) = tokio::join!(reload.ask(), async {
+                let reply = requests.recv().await.unwrap();
+                reply.send(outcome.clone()).unwrap();
+            });
+            assert_eq!(heard, outcome);
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_what_will_not_come() {
+        let (reload, mut requests) = Reload::channel();
+        let (heard, ()) = tokio::join!(reload.ask(), async {
+            drop(requests.recv().await.unwrap());
+        });
+        assert!(heard.is_err());
+        drop(requests);
+        assert!(reload.ask().await.is_err());
+    }
+}
