@@ -249,12 +249,14 @@ async fn refresh_twice(strategy: &str) -> anyhow::Result<()> {
     )?;
     // Kept until the next one is there, as the snapshot keeps it.
     let mut inventory: Option<Inventory> = None;
+    let discovery = source.discover(epoch(), Instant::now()).await;
+    let mut reader = source.reader(discovery.members.first().context("there is no account")?);
     let mut now = epoch();
     println!("ready");
     for line in io::stdin().lock().lines() {
         line?;
         let start = Instant::now();
-        let outcome = source
+        let outcome = reader
             .collect(now, start + Duration::from_mins(10))
             .await
             .pop()
@@ -263,7 +265,9 @@ async fn refresh_twice(strategy: &str) -> anyhow::Result<()> {
         let found = inventory.insert(outcome.result?);
         ensure!(found.is_complete(), "not everything was read");
         let keys = || found.users.iter().flat_map(|user| &user.keys);
-        let overdue = keys().filter(|key| policy.is_overdue(key, now)).count();
+        let overdue = keys()
+            .filter(|key| policy.thresholds.is_overdue(key, now))
+            .count();
         println!("{} {} {overdue}", taken.as_micros(), keys().count());
         now += TimeDelta::from_std(REFRESH_INTERVAL)?;
     }

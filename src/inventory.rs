@@ -1,8 +1,11 @@
 //! What one account holds: its users and their keys, as last read.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock},
+};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
     key::{AccessKey, AccountId, KeyName, KeyStatus},
@@ -49,19 +52,67 @@ pub struct Tag {
     pub value: Arc<str>,
 }
 
+/// A user's tags, as far as they were asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Tags {
+    /// Nobody asked for them yet.
+    #[default]
+    NotAsked,
+    /// Those that there are of the ones asked for.
+    Known(Vec<Tag>),
+    /// They could not be read.
+    Unread(Reason),
+}
+
+impl Tags {
+    /// The tags known.
+    pub fn iter(&self) -> impl Iterator<Item = &Tag> {
+        let known: &[Tag] = match self {
+            Self::Known(tags) => tags,
+            Self::NotAsked | Self::Unread(_) => &[],
+        };
+        known.iter()
+    }
+
+    /// The value of the tag of that key, the first one if there are several.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.iter()
+            .find(|tag| *tag.key == *key)
+            .map(|tag| &*tag.value)
+    }
+}
+
+/// The path of most users, shared by all of them.
+static ROOT_PATH: LazyLock<Arc<str>> = LazyLock::new(|| "/".into());
+
+/// A path as users hold it.
+pub fn shared_path(path: &str) -> Arc<str> {
+    if path == "/" {
+        Arc::clone(&ROOT_PATH)
+    } else {
+        path.into()
+    }
+}
+
 /// An IAM user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
     /// The IAM user name, unique in the account.
     pub name: Arc<str>,
+    /// The path in IAM, which begins and ends with a slash; `/` is the default there and where the
+    /// source doesn't tell.
+    pub path: Arc<str>,
     /// The keys, at most one for each name, by creation.
     pub keys: Vec<AccessKey>,
     /// Whether `keys` is the whole truth of the last refresh.
     pub reading: Reading,
-    /// The exemption that covers the user, in force or not.
+    /// The max age that a rule gives the user, if it isn't the default. Kept up by
+    /// [`Policy::apply`](crate::policy::Policy::apply).
+    pub max_age: Option<TimeDelta>,
+    /// The exemption that covers the user, in force or not. Kept up likewise.
     pub exemption: Option<Exemption>,
     /// The tags asked for.
-    pub tags: Vec<Tag>,
+    pub tags: Tags,
 }
 
 impl User {
@@ -70,10 +121,12 @@ impl User {
     pub fn read(name: impl Into<Arc<str>>, keys: Vec<AccessKey>) -> Self {
         Self {
             name: name.into(),
+            path: Arc::clone(&ROOT_PATH),
             keys: in_order(keys),
             reading: Reading::Complete,
+            max_age: None,
             exemption: None,
-            tags: Vec::new(),
+            tags: Tags::NotAsked,
         }
     }
 
@@ -126,7 +179,7 @@ impl User {
             self.keys.retain(has_id);
         }
         self.keys = in_order(std::mem::take(&mut self.keys));
-        if self.tags.is_empty() {
+        if self.tags == Tags::NotAsked {
             self.tags.clone_from(&previous.tags);
         }
     }
@@ -206,6 +259,12 @@ impl Inventory {
     /// How many users could not be read.
     pub fn unread_users(&self) -> usize {
         self.users.iter().filter(|user| !user.is_read()).count()
+    }
+
+    /// How many users' tags could not be read.
+    pub fn users_with_unread_tags(&self) -> usize {
+        let unread = |user: &&User| matches!(user.tags, Tags::Unread(_));
+        self.users.iter().filter(unread).count()
     }
 
     /// Why the inventory isn't complete: each reason once, in the order of [`Reason::ALL`].
@@ -370,7 +429,7 @@ mod tests {
     #[test]
     fn a_user_who_could_not_be_read_keeps_the_last_known_keys_under_what_could_be_read() {
         let mut known = User::read("a", vec![key("A", 50), key("B", 20)]);
-        known.tags = vec![tag("alice")];
+        known.tags = Tags::Known(vec![tag("alice")]);
         let previous = inventory(vec![known], Listing::Complete);
         let mut deactivated = key("B", 20);
         deactivated.status = KeyStatus::Inactive;
@@ -380,13 +439,13 @@ mod tests {
         assert_eq!(names(&user.keys), ["A", "B", "C"]);
         assert_eq!(user.keys[1].status, KeyStatus::Inactive);
         assert_eq!(user.unread_reason(), Some(Reason::Timeout));
-        assert_eq!(user.tags, [tag("alice")]);
+        assert_eq!(user.tags, Tags::Known(vec![tag("alice")]));
     }
 
     #[test]
     fn a_user_who_was_read_keeps_nothing_of_before() {
         let mut known = User::read("a", vec![key("A", 50)]);
-        known.tags = vec![tag("alice")];
+        known.tags = Tags::Known(vec![tag("alice")]);
         let previous = inventory(vec![known], Listing::Complete);
         let now = inventory(vec![User::read("a", vec![key("B", 1)])], Listing::Complete);
         assert_eq!(now.clone().filled_from(&previous), now);

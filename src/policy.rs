@@ -1,9 +1,16 @@
-//! When a key is overdue: the rule of the control, under each reading of "90 days".
+//! When a key is overdue: the rule of the control, under each reading of "90 days", and the rules
+//! that give some users another max age or a dispensation.
+
+mod rules;
+
+use std::{collections::BTreeSet, sync::Arc};
 
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 
+use self::rules::Fit;
+pub use self::rules::{ExemptionRule, Matcher, Override, TagMatcher};
 use crate::{
-    inventory::{Reading, User},
+    inventory::{Account, Inventory, Reading, User},
     key::{AccessKey, KeyStatus, LastUse},
 };
 
@@ -31,8 +38,8 @@ impl Boundary {
 }
 
 /// The thresholds that judge a key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Policy {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Thresholds {
     /// The age up to which an active key is in order.
     pub max_age: TimeDelta,
     /// How that age is read.
@@ -45,7 +52,7 @@ pub struct Policy {
     pub warn: TimeDelta,
 }
 
-impl Default for Policy {
+impl Default for Thresholds {
     fn default() -> Self {
         Self {
             max_age: TimeDelta::days(90),
@@ -55,6 +62,21 @@ impl Default for Policy {
             warn: TimeDelta::days(14),
         }
     }
+}
+
+/// The thresholds, and who has which of their own.
+///
+/// Whether a user has is worked out by [`Policy::apply`] and kept in the user, so that nothing has to
+/// look at the rules again: whoever judges goes by [`Policy::of`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Policy {
+    /// What holds where no rule says otherwise.
+    pub thresholds: Thresholds,
+    /// Max ages for some users; the first that matches holds.
+    pub overrides: Vec<Override>,
+    /// Dispensations for some users. Of several that match, the one that lasts longest holds, so that
+    /// none ends because of another.
+    pub exemptions: Vec<ExemptionRule>,
 }
 
 /// What the control says of a key, in the statuses of `iam_user_access_key_age_90`.
@@ -70,7 +92,7 @@ pub enum Verdict {
     Error,
 }
 
-impl Policy {
+impl Thresholds {
     /// The instant at which a key created at `created` turns overdue; chrono's last instant if that
     /// lies beyond what it can hold.
     pub fn due_instant(&self, created: DateTime<Utc>) -> DateTime<Utc> {
@@ -114,6 +136,89 @@ impl Policy {
     pub fn is_settled(&self, key: &AccessKey, now: DateTime<Utc>) -> bool {
         key.idle(now) >= self.settle && key.last_use != LastUse::Unknown
     }
+}
+
+impl From<Thresholds> for Policy {
+    fn from(thresholds: Thresholds) -> Self {
+        Self {
+            thresholds,
+            ..Self::default()
+        }
+    }
+}
+
+impl Policy {
+    /// The thresholds for the keys of `user`, to whom the rules were applied.
+    pub fn of(&self, user: &User) -> Thresholds {
+        self.with_max_age(user.max_age.unwrap_or(self.thresholds.max_age))
+    }
+
+    /// The thresholds for a user of whom nothing is known that a rule could go by.
+    pub fn strictest(&self) -> Thresholds {
+        self.with_max_age(self.smallest_max_age())
+    }
+
+    fn with_max_age(&self, max_age: TimeDelta) -> Thresholds {
+        Thresholds {
+            max_age,
+            ..self.thresholds
+        }
+    }
+
+    /// The smallest max age that any user can have.
+    pub fn smallest_max_age(&self) -> TimeDelta {
+        let ages = self.overrides.iter().map(|rule| rule.max_age);
+        ages.fold(self.thresholds.max_age, TimeDelta::min)
+    }
+
+    /// The keys of the tags that the rules look at.
+    pub fn tag_keys(&self) -> BTreeSet<Arc<str>> {
+        let overrides = self.overrides.iter().map(|rule| &rule.matcher);
+        let exemptions = self.exemptions.iter().map(|rule| &rule.matcher);
+        overrides
+            .chain(exemptions)
+            .flat_map(|matcher| &matcher.tags)
+            .map(|tag| Arc::clone(&tag.key))
+            .collect()
+    }
+
+    /// Notes in `user` of `account` what the rules give, in place of what they gave before.
+    ///
+    /// Where a rule hangs on something that isn't known, such as tags that could not be read, it
+    /// exempts nobody, and the max age is the smallest that the user could have.
+    pub fn apply(&self, account: &Account, user: &mut User) {
+        let mut max_age = TimeDelta::MAX;
+        let mut is_decided = false;
+        for rule in &self.overrides {
+            let fit = rule.matcher.fit(account, user);
+            if fit != Fit::No {
+                max_age = max_age.min(rule.max_age);
+            }
+            if fit == Fit::Yes {
+                is_decided = true;
+                break;
+            }
+        }
+        if !is_decided {
+            max_age = max_age.min(self.thresholds.max_age);
+        }
+        let exemption = self
+            .exemptions
+            .iter()
+            .filter(|rule| rule.matcher.fit(account, user) == Fit::Yes)
+            // The first of equals.
+            .rev()
+            .max_by_key(|rule| rule.end());
+        user.max_age = (max_age != self.thresholds.max_age).then_some(max_age);
+        user.exemption = exemption.map(|rule| rule.exemption.clone());
+    }
+
+    /// [`Policy::apply`] to every user.
+    pub fn apply_to_all(&self, inventory: &mut Inventory) {
+        for user in &mut inventory.users {
+            self.apply(&inventory.account, user);
+        }
+    }
 
     /// The control's verdict on one key of `user`.
     ///
@@ -123,7 +228,7 @@ impl Policy {
         let was_read = user.reading == Reading::Complete;
         match key.status {
             _ if user.is_exempt(now) => Verdict::Skip,
-            KeyStatus::Active if self.is_overdue(key, now) => Verdict::Alarm,
+            KeyStatus::Active if self.of(user).is_overdue(key, now) => Verdict::Alarm,
             KeyStatus::Active if was_read => Verdict::Ok,
             KeyStatus::Inactive | KeyStatus::Expired if was_read => Verdict::Skip,
             _ => Verdict::Error,
@@ -134,7 +239,8 @@ impl Policy {
     /// be read, or doesn't apply, because there is no key. Exemptions don't count here: they mute
     /// alerts, they don't make anybody compliant.
     pub fn is_compliant(&self, user: &User, now: DateTime<Utc>) -> Option<bool> {
-        if user.keys.iter().any(|key| self.is_overdue(key, now)) {
+        let thresholds = self.of(user);
+        if user.keys.iter().any(|key| thresholds.is_overdue(key, now)) {
             Some(false)
         } else if user.is_read() && !user.keys.is_empty() {
             Some(true)
@@ -171,10 +277,10 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn policy(boundary: Boundary) -> Policy {
-        Policy {
+    fn policy(boundary: Boundary) -> Thresholds {
+        Thresholds {
             boundary,
-            ..Policy::default()
+            ..Thresholds::default()
         }
     }
 
@@ -307,14 +413,14 @@ mod tests {
             (KeyStatus::from("Suspended"), false),
         ] {
             let key = key(status, created);
-            assert_eq!(Policy::default().is_overdue(&key, now), expected);
-            assert_eq!(Policy::default().is_due(&key, now), expected);
+            assert_eq!(Thresholds::default().is_overdue(&key, now), expected);
+            assert_eq!(Thresholds::default().is_due(&key, now), expected);
         }
     }
 
     #[test]
     fn a_key_is_due_from_the_warn_time_on() {
-        let policy = Policy::default();
+        let policy = Thresholds::default();
         let key = key(KeyStatus::Active, at("2024-01-01T00:00:00Z"));
         let from = key.created + TimeDelta::days(76);
         assert!(!policy.is_due(&key, from - TimeDelta::seconds(1)));
@@ -323,7 +429,7 @@ mod tests {
 
     #[test]
     fn a_key_is_dormant_and_settled_at_the_very_time_and_never_while_its_use_is_unknown() {
-        let policy = Policy::default();
+        let policy = Thresholds::default();
         let mut key = key(KeyStatus::Active, at("2024-01-01T00:00:00Z"));
         let second = TimeDelta::seconds(1);
         let dormant = key.created + TimeDelta::days(45);
@@ -331,7 +437,7 @@ mod tests {
         assert!(!policy.is_dormant(&key, dormant - second) && policy.is_dormant(&key, dormant));
         assert!(!policy.is_settled(&key, settled - second) && policy.is_settled(&key, settled));
         key.last_use = LastUse::Unknown;
-        let impatient = Policy {
+        let impatient = Thresholds {
             settle: TimeDelta::zero(),
             unused: TimeDelta::zero(),
             ..policy

@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use futures_util::future::join_all;
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
@@ -15,7 +16,7 @@ use crate::{
     key::AccountId,
     reason::Reason,
     snapshot::{AccountState, Snapshot},
-    source::{Outcome, Source, SourceError},
+    source::{Member, Outcome, Reader, Source, SourceError},
 };
 
 /// The shortest interval allowed: IAM's throttling is per account and shared with everybody in it.
@@ -73,6 +74,7 @@ fn at_least(text: &str, least: Duration) -> Result<Duration, String> {
 #[derive(Debug)]
 pub struct Refresher {
     source: Source,
+    readers: Vec<(Member, Reader)>,
     clock: Clock,
     args: Args,
     counts: Arc<RefreshCounts>,
@@ -92,6 +94,7 @@ impl Refresher {
     ) -> Self {
         Self {
             source,
+            readers: Vec::new(),
             clock,
             args,
             counts,
@@ -133,7 +136,22 @@ impl Refresher {
     pub async fn refresh(&mut self) -> bool {
         let now = self.clock.now();
         let deadline = Instant::now() + self.args.timeout;
-        let outcomes = self.source.collect(now, deadline).await;
+        let discovery = self.source.discover(now, deadline).await;
+        let known = std::mem::take(&mut self.readers);
+        let (mut known, members) = (known, discovery.members);
+        self.readers.extend(members.into_iter().map(|member| {
+            let place = known.iter().position(|(old, _)| *old == member);
+            let reader = place.map_or_else(
+                || self.source.reader(&member),
+                |place| known.swap_remove(place).1,
+            );
+            (member, reader)
+        }));
+        let read = self
+            .readers
+            .iter_mut()
+            .map(|(_, reader)| reader.collect(now, deadline));
+        let outcomes: Vec<_> = join_all(read).await.into_iter().flatten().collect();
         for outcome in &outcomes {
             self.counts
                 .count(outcome.account, &reasons(&outcome.result));
@@ -231,10 +249,16 @@ pub(crate) fn next_snapshot(previous: &Snapshot, outcomes: Vec<Outcome>, clock: 
         let known = previous.accounts.iter().find(|account| account.id == id);
         let known_inventory = known.and_then(|account| account.inventory.clone());
         let reached = outcome.result.is_ok();
-        let inventory = match (outcome.result, known_inventory) {
-            (Err(_), known) => known,
-            (Ok(found), None) => Some(Arc::new(found)),
-            (Ok(found), Some(known)) => Some(Arc::new(found.filled_from(&known))),
+        let inventory = match outcome.result {
+            Err(_) => known_inventory,
+            Ok(found) => {
+                let mut found = match known_inventory {
+                    Some(known) => found.filled_from(&known),
+                    None => found,
+                };
+                previous.policy.apply_to_all(&mut found);
+                Some(Arc::new(found))
+            }
         };
         let last_success = if failures.is_empty() {
             Some(clock.now())

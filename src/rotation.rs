@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use crate::{
     inventory::User,
     key::{AccessKey, LastUse},
-    policy::Policy,
+    policy::{Policy, Thresholds},
 };
 
 /// The next action for a user, with the keys it concerns.
@@ -94,20 +94,21 @@ pub fn step<'a>(
     if user.is_exempt(now) {
         return Step::None;
     }
+    let thresholds = &policy.of(user);
     let retired = most_idle(user.keys.iter().filter(|key| !key.is_active()), seen);
-    let Some(old) = key_to_retire(user, policy, now, seen) else {
+    let Some(old) = key_to_retire(user, thresholds, now, seen) else {
         return match retired {
             None => Step::None,
-            Some(retired) if policy.is_dormant(retired, seen) => Step::Delete { retired },
+            Some(retired) if thresholds.is_dormant(retired, seen) => Step::Delete { retired },
             Some(retired) => Step::Confirm { retired },
         };
     };
-    let new = successor(user, old, policy, now);
-    if policy.is_dormant(old, seen) {
+    let new = successor(user, old, thresholds, now);
+    if thresholds.is_dormant(old, seen) {
         return Step::Deactivate { old, new };
     }
     match (new, retired) {
-        (Some(new), _) if policy.is_settled(old, seen) && used_after(new, old) => {
+        (Some(new), _) if thresholds.is_settled(old, seen) && used_after(new, old) => {
             Step::Deactivate {
                 old,
                 new: Some(new),
@@ -115,7 +116,9 @@ pub fn step<'a>(
         }
         (Some(new), _) => Step::Update { old, new },
         (None, None) => Step::Create { old },
-        (None, Some(retired)) if policy.is_dormant(retired, seen) => Step::Free { retired, old },
+        (None, Some(retired)) if thresholds.is_dormant(retired, seen) => {
+            Step::Free { retired, old }
+        }
         (None, Some(retired)) => Step::Confirm { retired },
     }
 }
@@ -124,13 +127,13 @@ pub fn step<'a>(
 /// else the oldest.
 fn key_to_retire<'a>(
     user: &'a User,
-    policy: &Policy,
+    thresholds: &Thresholds,
     now: DateTime<Utc>,
     seen: DateTime<Utc>,
 ) -> Option<&'a AccessKey> {
-    let due = || user.keys.iter().filter(|key| policy.is_due(key, now));
-    most_idle(due().filter(|key| policy.is_dormant(key, seen)), seen)
-        .or_else(|| most_idle(due().filter(|key| policy.is_settled(key, seen)), seen))
+    let due = || user.keys.iter().filter(|key| thresholds.is_due(key, now));
+    most_idle(due().filter(|key| thresholds.is_dormant(key, seen)), seen)
+        .or_else(|| most_idle(due().filter(|key| thresholds.is_settled(key, seen)), seen))
         .or_else(|| due().min_by_key(|key| (key.created, &key.name)))
 }
 
@@ -138,13 +141,13 @@ fn key_to_retire<'a>(
 fn successor<'a>(
     user: &'a User,
     old: &AccessKey,
-    policy: &Policy,
+    thresholds: &Thresholds,
     now: DateTime<Utc>,
 ) -> Option<&'a AccessKey> {
     user.keys
         .iter()
         .filter(|key| key.is_active() && key.name != old.name)
-        .min_by_key(|key| (policy.is_due(key, now), Reverse(key.created), &key.name))
+        .min_by_key(|key| (thresholds.is_due(key, now), Reverse(key.created), &key.name))
 }
 
 /// The key that has gone unused for longest; the oldest, then the first by name, of equals.
@@ -411,9 +414,11 @@ mod tests {
     #[test]
     fn the_warn_time_of_the_policy_decides_when_a_rotation_begins() {
         let user = User::read("a", vec![active("T", 80.0, used(0.1))]);
-        let policy = |warn| Policy {
-            warn: TimeDelta::days(warn),
-            ..Policy::default()
+        let policy = |warn| {
+            Policy::from(Thresholds {
+                warn: TimeDelta::days(warn),
+                ..Thresholds::default()
+            })
         };
         assert_eq!(said(step(&user, &policy(9), now())), "none");
         assert_eq!(said(step(&user, &policy(10), now())), "create for T");
@@ -468,13 +473,13 @@ mod tests {
 
     fn any_policy() -> impl Strategy<Value = Policy> {
         (0_i64..100, 0_i64..60, 0_i64..90, 0_i64..30).prop_map(|(max_age, settle, unused, warn)| {
-            Policy {
+            Policy::from(Thresholds {
                 max_age: TimeDelta::days(max_age),
                 settle: TimeDelta::days(settle),
                 unused: TimeDelta::days(unused),
                 warn: TimeDelta::days(warn),
-                ..Policy::default()
-            }
+                ..Thresholds::default()
+            })
         })
     }
 
@@ -497,9 +502,12 @@ mod tests {
         fn a_step_never_takes_away_what_is_or_may_be_in_use(
             keys in proptest::collection::vec(any_key(), 0..5),
             policy in any_policy(),
+            own_max_age in proptest::option::of(0_i64..100),
         ) {
-            let user = User::read("a", keys);
+            let mut user = User::read("a", keys);
+            user.max_age = own_max_age.map(TimeDelta::days);
             let step = step(&user, &policy, now());
+            let policy = policy.of(&user);
             let idle_for = |key: &AccessKey, time| {
                 key.last_use != LastUse::Unknown && key.idle(now()) >= time
             };

@@ -17,14 +17,14 @@ use crate::{
         self,
         exporter::{REVISION, VERSION},
     },
-    policy::Policy,
+    policy::{Policy, Thresholds},
     refresh::{self, Refresher},
     snapshot::Snapshot,
     source::{self, Source, UsageError},
     web::{
         self,
         listen::BindError,
-        routes::{Probe, Readiness, Routes},
+        routes::{Probe, Readiness, Routes, RoutesConfig},
         server::{self, Limits},
     },
 };
@@ -83,17 +83,19 @@ pub async fn serve(args: Args) -> Result<(), ServeError> {
         web,
         log: _,
     } = args;
-    let policy = Arc::new(Policy::from(policy));
+    let mut policy = Policy::from(Thresholds::from(policy));
     let clock = source.clock()?;
     let requests = Arc::new(RequestCounts::default());
     let counts = Arc::new(RefreshCounts::default());
     let source = Source::new(
         source,
         clock,
-        &policy,
+        &Arc::new(policy.clone()),
         refresh.interval,
         Arc::clone(&requests),
     )?;
+    policy.exemptions.extend(source.exemptions());
+    let policy = Arc::new(policy);
     let before = Snapshot::before_first_refresh(policy, access_key_id, refresh.interval);
     let (publish, snapshot) = watch::channel(Arc::new(before));
 
@@ -101,6 +103,7 @@ pub async fn serve(args: Args) -> Result<(), ServeError> {
     let web::Args {
         listen_addresses,
         telemetry_path,
+        disable_page,
     } = web;
     let bound = server::bind(&listen_addresses, Limits::default()).await?;
     tracing::info!(version = VERSION, revision = REVISION, "started");
@@ -111,7 +114,14 @@ pub async fn serve(args: Args) -> Result<(), ServeError> {
     let (stop, stopped) = watch::channel(());
     let mut tasks = JoinSet::new();
     let exposer = metrics::exposer(snapshot.clone(), clock, requests, Arc::clone(&counts));
-    let routes = Routes::new(telemetry_path, exposer, probe(snapshot));
+    let routes = Routes::new(RoutesConfig {
+        telemetry_path,
+        exposer,
+        probe: probe(snapshot.clone()),
+        snapshot,
+        clock,
+        page: !disable_page,
+    });
     tasks.spawn(async move {
         web::serve(bound, routes, until_dropped(stopped)).await;
         "the web server"

@@ -13,7 +13,7 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use chrono::{DateTime, TimeDelta, Utc};
 use iam_key_exporter::{
     inventory::Inventory,
-    policy::{Boundary, Policy},
+    policy::{Boundary, Policy, Thresholds},
     source::aws::{Origin, Settings, Strategy as Reading},
 };
 use proptest::{
@@ -136,12 +136,16 @@ fn happen(account: &mut Account, event: &Event, policy: &Policy) {
     match event {
         Event::Minutes(minutes) => account.set_now(now + TimeDelta::minutes(*minutes)),
         Event::Percent(percent, late) => {
-            pass_to(account, now + hundredths(policy.max_age, *percent), *late);
+            pass_to(
+                account,
+                now + hundredths(policy.thresholds.max_age, *percent),
+                *late,
+            );
         }
         Event::UntilDue(key, seconds, late) => {
             if let Some(id) = id(account, *key) {
                 let created = account.key_mut(&id).created;
-                let then = policy.due_instant(created) + TimeDelta::seconds(*seconds);
+                let then = policy.thresholds.due_instant(created) + TimeDelta::seconds(*seconds);
                 pass_to(account, then, *late);
             }
         }
@@ -208,7 +212,11 @@ type Overdue = BTreeSet<(String, String)>;
 fn overdue(found: &Inventory, policy: &Policy, now: DateTime<Utc>) -> Overdue {
     let mut overdue = Overdue::new();
     for user in &found.users {
-        for key in user.keys.iter().filter(|key| policy.is_overdue(key, now)) {
+        for key in user
+            .keys
+            .iter()
+            .filter(|key| policy.thresholds.is_overdue(key, now))
+        {
             overdue.insert((user.name.to_string(), key.name.to_string()));
         }
     }
@@ -243,11 +251,11 @@ async fn play(
     client: &SharedHttpClient,
     seen: &Seen,
 ) -> Result<(), TestCaseError> {
-    let policy = Policy {
+    let policy = Policy::from(Thresholds {
         max_age: TimeDelta::days(max_age_days),
         boundary: history.boundary,
-        ..Policy::default()
-    };
+        ..Thresholds::default()
+    });
     let aws = FakeAws::start_on_thread();
     let reader = |strategy| {
         let config = config(&aws.endpoint())
@@ -267,11 +275,15 @@ async fn play(
         account.report.expires_after = None;
         let now = account.now;
         for user in 0..USERS - 1 {
-            let age = policy.max_age * 2 + TimeDelta::seconds(user.try_into().expect("a few"));
+            let age =
+                policy.thresholds.max_age * 2 + TimeDelta::seconds(user.try_into().expect("a few"));
             account.add_user(&name(user), now - age);
         }
         for (user, age) in &history.first_keys {
-            account.add_key(&name(*user), now - hundredths(policy.max_age, *age));
+            account.add_key(
+                &name(*user),
+                now - hundredths(policy.thresholds.max_age, *age),
+            );
         }
     }
     for event in history.events.iter().chain([&Event::Refresh]) {
@@ -306,7 +318,7 @@ async fn compare(
     // Readers ask between two refreshes too, and the next one may be late. A key just born may be
     // unknown for as long as a report is old, so a day of max age leaves no more time than that.
     let mut instants = vec![now, now + INTERVAL, now + INTERVAL * 2];
-    if policy.max_age > TimeDelta::days(2) {
+    if policy.thresholds.max_age > TimeDelta::days(2) {
         instants.push(now + TimeDelta::days(1));
     }
     for instant in instants {

@@ -142,21 +142,30 @@ async fn every_variable_has_something_to_choose_from() {
 /// What the figures of the overview should be, counted from the demo by the exporter's own rules.
 fn expected_figures() -> BTreeMap<&'static str, usize> {
     let now = Clock::System.now();
-    let policy = Policy::default();
-    let accounts: Vec<_> = Demo::new(now)
+    let demo = Demo::new(now);
+    let policy = Policy {
+        exemptions: demo.exemptions(),
+        ..Policy::default()
+    };
+    let accounts: Vec<_> = demo
         .collect(now)
         .into_iter()
-        .map(|outcome| outcome.result.expect("the demo can always be read"))
+        .map(|outcome| {
+            let mut account = outcome.result.expect("the demo can always be read");
+            policy.apply_to_all(&mut account);
+            account
+        })
         .collect();
+    let thresholds = policy.thresholds;
     let users: Vec<_> = accounts.iter().flat_map(|account| &account.users).collect();
     let count = |is: &dyn Fn(&AccessKey) -> bool| {
         let keys = users.iter().flat_map(|user| &user.keys);
         keys.filter(|key| is(key)).count()
     };
-    let overdue = |key: &AccessKey| policy.is_overdue(key, now);
+    let overdue = |key: &AccessKey| thresholds.is_overdue(key, now);
     let due_within = |days: i64| {
         let then = now + TimeDelta::days(days);
-        count(&|key| policy.is_overdue(key, then) && !overdue(key))
+        count(&|key| thresholds.is_overdue(key, then) && !overdue(key))
     };
     let users_with = |is: &dyn Fn(&User) -> bool| users.iter().filter(|user| is(user)).count();
     let exempt = users.iter().filter(|user| user.is_exempt(now));
@@ -180,7 +189,7 @@ fn expected_figures() -> BTreeMap<&'static str, usize> {
         ),
         (
             "Unused ≥ 45 days",
-            count(&|key| key.is_active() && policy.is_dormant(key, now)),
+            count(&|key| key.is_active() && thresholds.is_dormant(key, now)),
         ),
         (
             "Never used",

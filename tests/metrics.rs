@@ -16,7 +16,7 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use iam_key_exporter::{
     counts::{Operation, RefreshCounts, RequestCounts},
-    inventory::{Account, Exemption, Inventory, Listing, Reading, RootKeys, Tag, User},
+    inventory::{Account, Exemption, Inventory, Listing, Reading, RootKeys, Tag, Tags, User},
     key::{AccessKey, AccountId, KeyName, KeyStatus, LastUse, Slot, UsedAt},
     metrics::{
         exporter::{ExporterMetrics, REVISION, RUSTC, VERSION},
@@ -24,7 +24,7 @@ use iam_key_exporter::{
         keys,
         process::ProcessMetrics,
     },
-    policy::{Boundary, Policy},
+    policy::{Boundary, Policy, Thresholds},
     reason::Reason,
     snapshot::{AccountState, KeyIdDisplay, Snapshot},
 };
@@ -64,13 +64,11 @@ fn key(id: &str, status: &str, age_days: i64, last_use: LastUse) -> AccessKey {
 }
 
 fn tagged(mut user: User, tags: &[(&str, &str)]) -> User {
-    user.tags = tags
-        .iter()
-        .map(|(key, value)| Tag {
-            key: (*key).into(),
-            value: (*value).into(),
-        })
-        .collect();
+    let tag = |(key, value): &(&str, &str)| Tag {
+        key: (*key).into(),
+        value: (*value).into(),
+    };
+    user.tags = Tags::Known(tags.iter().map(tag).collect());
     user
 }
 
@@ -828,10 +826,10 @@ fn any_snapshot() -> impl Strategy<Value = Snapshot> {
                 })
                 .collect();
             Snapshot {
-                policy: Arc::new(Policy {
+                policy: Arc::new(Policy::from(Thresholds {
                     boundary,
-                    ..Policy::default()
-                }),
+                    ..Thresholds::default()
+                })),
                 unidentified: unidentified.then_some(Reason::Network),
                 ..snapshot(accounts, key_ids)
             }

@@ -10,7 +10,7 @@ use iam_key_exporter::{
         advice::{Action, Advice, Grounds, advise, worst_first},
         command::Cli,
     },
-    policy::Policy,
+    policy::{Policy, Thresholds},
     reason::Reason,
     snapshot::KeyIdDisplay,
 };
@@ -404,8 +404,8 @@ impl World {
                     successor,
                 } => {
                     let idle = self.checked_idle(id, last_use)?;
-                    prop_assert!(idle >= self.policy.settle);
-                    prop_assert!(idle >= self.policy.unused || successor.is_some());
+                    prop_assert!(idle >= self.policy.thresholds.settle);
+                    prop_assert!(idle >= self.policy.thresholds.unused || successor.is_some());
                     if let Some(successor) = successor {
                         prop_assert_eq!(&self.key(successor).status, &KeyStatus::Active);
                     }
@@ -418,7 +418,7 @@ impl World {
                     last_use,
                 } => {
                     let idle = self.checked_idle(id, last_use)?;
-                    prop_assert!(idle >= self.policy.unused);
+                    prop_assert!(idle >= self.policy.thresholds.unused);
                     prop_assert_eq!(&self.key(id).status, status);
                     prop_assert_ne!(status, &KeyStatus::Active);
                     self.keys.retain(|key| key.id != **id);
@@ -471,7 +471,7 @@ impl World {
                 since = (place, self.now);
             }
             prop_assert!(
-                self.now - since.1 <= self.policy.unused + TICK * 2,
+                self.now - since.1 <= self.policy.thresholds.unused + TICK * 2,
                 "stuck in {since:?}: {self:#?}"
             );
             self.follow(&advice)?;
@@ -528,24 +528,28 @@ fn any_world(policy: impl Strategy<Value = Policy>) -> impl Strategy<Value = Wor
 fn any_policy() -> impl Strategy<Value = Policy> {
     (1_i64..15, 0_i64..60, 0_i64..25, 5_i64..60).prop_map(|(settle, more, warn, slack)| {
         let unused = settle + more;
-        Policy {
+        let thresholds = Thresholds {
             max_age: TimeDelta::days(warn + settle + unused + slack),
             settle: TimeDelta::days(settle),
             unused: TimeDelta::days(unused),
             warn: TimeDelta::days(warn),
-            ..Policy::default()
-        }
+            ..Thresholds::default()
+        };
+        thresholds.into()
     })
 }
 
 /// Any thresholds, those too under which a user is never done.
 fn hasty_policy() -> impl Strategy<Value = Policy> {
-    (1_i64..60, 1_i64..15, 0_i64..60, 0_i64..80).prop_map(|(max_age, settle, more, warn)| Policy {
-        max_age: TimeDelta::days(max_age),
-        settle: TimeDelta::days(settle),
-        unused: TimeDelta::days(settle + more),
-        warn: TimeDelta::days(warn),
-        ..Policy::default()
+    (1_i64..60, 1_i64..15, 0_i64..60, 0_i64..80).prop_map(|(max_age, settle, more, warn)| {
+        let thresholds = Thresholds {
+            max_age: TimeDelta::days(max_age),
+            settle: TimeDelta::days(settle),
+            unused: TimeDelta::days(settle + more),
+            warn: TimeDelta::days(warn),
+            ..Thresholds::default()
+        };
+        thresholds.into()
     })
 }
 
@@ -555,7 +559,7 @@ proptest! {
     #[test]
     fn following_the_plan_is_safe_and_comes_to_an_end(mut world in any_world(any_policy())) {
         // Each key may have to wait for its turn.
-        let policy = world.policy.clone();
+        let policy = world.policy.thresholds;
         let a_rotation = policy.settle + policy.unused * 2 + TimeDelta::days(5);
         let end = world.now + a_rotation * 12;
         let (steps, is_over) = world.run(end)?;
@@ -580,7 +584,7 @@ proptest! {
             keys: vec![SimKey {
                 id: "OLD".to_owned(),
                 status: KeyStatus::Active,
-                created: now() - policy.max_age,
+                created: now() - policy.thresholds.max_age,
                 last_use: Some(now()),
                 is_known,
                 in_use: true,
@@ -588,7 +592,7 @@ proptest! {
             made: 0,
             policy,
         };
-        let end = world.now + world.policy.settle + world.policy.unused + TimeDelta::days(5);
+        let end = world.now + world.policy.thresholds.settle + world.policy.thresholds.unused + TimeDelta::days(5);
         let (steps, is_over) = world.run(end)?;
         prop_assert!(is_over);
         let order = ["create", "update", "deactivate", "confirm", "delete"];

@@ -152,7 +152,7 @@ impl View<'_> {
     fn key_row(&self, inventory: &Inventory, user: &User, key: &AccessKey, shown: &str) -> Row {
         let due = key
             .is_active()
-            .then(|| self.policy.due_instant(key.created));
+            .then(|| self.policy.of(user).due_instant(key.created));
         let status = self.policy.verdict(user, key, self.now).into();
         Row {
             resource: format!("{}/accesskey/{shown}", user_arn(inventory, user)),

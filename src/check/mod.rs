@@ -39,10 +39,10 @@ use self::{export::Export, format::Layout, progress::Bar, report::Report, rows::
 use crate::{
     cli::{Exit, MetricsArgs},
     counts::RequestCounts,
-    policy::Policy,
+    policy::{Policy, Thresholds},
     refresh,
     snapshot::Snapshot,
-    source::{Outcome, Source, UsageError},
+    source::{Once, Outcome, Source, UsageError},
 };
 
 /// Why a check came to no result.
@@ -74,17 +74,19 @@ pub async fn run(args: Args) -> Result<Exit, CheckError> {
         .cloned()
         .map(Export::prepared)
         .collect::<Result<Vec<_>, _>>()?;
-    let policy = Arc::new(Policy::from(policy));
+    let mut policy = Policy::from(Thresholds::from(policy));
     let clock = source.clock()?;
     let counts = Arc::new(RequestCounts::default());
     // Nothing is kept for a next time, so any interval will do.
     let interval = refresh::SHORTEST_INTERVAL;
-    let mut source = Source::new(source, clock, &policy, interval, counts)?;
+    let mut source = Source::new(source, clock, &Arc::new(policy.clone()), interval, counts)?;
+    policy.exemptions.extend(source.exemptions());
+    let policy = Arc::new(policy);
 
     let bar = Bar::new(output.progress);
     source.watch(bar.progress());
     let now = clock.now();
-    let outcomes = source.collect(now, Instant::now() + output.timeout).await;
+    let (_, outcomes) = Once::read(source, now, Instant::now() + output.timeout).await;
     bar.finish();
     outcomes.iter().for_each(say);
 

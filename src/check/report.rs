@@ -69,11 +69,11 @@ impl Report {
     pub fn basis(&self) -> String {
         let boundary = Boundary::ALL
             .iter()
-            .find(|(_, boundary)| *boundary == self.policy.boundary)
+            .find(|(_, boundary)| *boundary == self.policy.thresholds.boundary)
             .map_or("", |(name, _)| name);
         format!(
             "Maximum age {} days ({boundary}), as of {}.",
-            self.policy.max_age.num_days(),
+            self.policy.thresholds.max_age.num_days(),
             self.as_of.to_rfc3339_opts(SecondsFormat::Secs, true)
         )
     }

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 
 use super::values::{one_of, whole_number};
 use crate::{
-    policy::{Boundary, Policy},
+    policy::{Boundary, Thresholds},
     snapshot::KeyIdDisplay,
 };
 
@@ -43,7 +43,7 @@ pub struct PolicyArgs {
 /// A hundred years: more is a slip of the pen.
 const MOST_DAYS: u32 = 36_500;
 
-impl From<PolicyArgs> for Policy {
+impl From<PolicyArgs> for Thresholds {
     fn from(args: PolicyArgs) -> Self {
         let PolicyArgs {
             max_age_days,
@@ -90,7 +90,7 @@ mod tests {
             warn_days: 14,
         };
         for (settle, unused, counts) in [(7, 45, 45), (7, 3, 7), (7, 7, 7)] {
-            let policy = Policy::from(args(settle, unused));
+            let policy = Thresholds::from(args(settle, unused));
             assert_eq!(policy.unused, TimeDelta::days(counts));
         }
     }

@@ -154,7 +154,7 @@ fn encode_settings(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> 
         "The age in days up to which an active access key is in order, unless a rule gives another; from this \
          exporter's configuration.",
     )?
-    .encode_gauge(&days(snapshot.policy.max_age))?;
+    .encode_gauge(&days(snapshot.policy.thresholds.max_age))?;
     gauge(
         encoder,
         "iam_key_exporter_refresh_interval_seconds",

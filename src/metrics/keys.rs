@@ -112,23 +112,26 @@ impl<'a> View<'a> {
         Ok(())
     }
 
-    /// Visits each key with its identity.
-    fn each_key(&self, mut visit: impl FnMut(&str, &AccessKey) -> fmt::Result) -> fmt::Result {
+    /// Visits each key with its identity and user.
+    fn each_key(
+        &self,
+        mut visit: impl FnMut(&str, &User, &AccessKey) -> fmt::Result,
+    ) -> fmt::Result {
         inventories(self.snapshot)
             .flat_map(|(_, inventory)| &inventory.users)
-            .flat_map(|user| &user.keys)
+            .flat_map(|user| user.keys.iter().map(move |key| (user, key)))
             .zip(self.identities.iter())
-            .try_for_each(|(key, identity)| visit(identity, key))
+            .try_for_each(|((user, key), identity)| visit(identity, user, key))
     }
 
     /// Writes one series for each key that `value` gives one for.
     fn encode_each_key<V: EncodeGaugeValue>(
         &self,
         family: &mut MetricEncoder<'_>,
-        value: impl Fn(&AccessKey) -> Option<V>,
+        value: impl Fn(&User, &AccessKey) -> Option<V>,
     ) -> fmt::Result {
-        self.each_key(|identity, key| {
-            let Some(value) = value(key) else {
+        self.each_key(|identity, user, key| {
+            let Some(value) = value(user, key) else {
                 return Ok(());
             };
             let labels = KeyLabels {
@@ -151,14 +154,14 @@ impl<'a> View<'a> {
             "Days since the access key was created, computed at the scrape from IAM's CreateDate; read from a \
              credential report alone it may be too low, for that dates the last change where there was one.",
         )?;
-        self.encode_each_key(&mut family, |key| Some(days(key.age(self.now))))?;
+        self.encode_each_key(&mut family, |_, key| Some(days(key.age(self.now))))?;
         let mut family = gauge(
             encoder,
             "aws_iam_access_key_created_timestamp_seconds",
             "When the access key was created, from IAM's CreateDate or, from a credential report alone, its \
              last_rotated; as of the account's iam_key_exporter_data_timestamp_seconds.",
         )?;
-        self.encode_each_key(&mut family, |key| Some(UnixSeconds(key.created)))?;
+        self.encode_each_key(&mut family, |_, key| Some(UnixSeconds(key.created)))?;
         let mut family = gauge(
             encoder,
             "aws_iam_access_key_rotation_due_timestamp_seconds",
@@ -166,8 +169,8 @@ impl<'a> View<'a> {
              that apply to it.",
         )?;
         let policy = &self.snapshot.policy;
-        self.encode_each_key(&mut family, |key| {
-            let due = || UnixSeconds(policy.due_instant(key.created));
+        self.encode_each_key(&mut family, |user, key| {
+            let due = || UnixSeconds(policy.of(user).due_instant(key.created));
             key.is_active().then(due)
         })
     }
@@ -179,7 +182,7 @@ impl<'a> View<'a> {
             "When the access key last signed a request, as AWS told; up to 4 hours older than the refresh where it \
              comes from a credential report. Absent where never used or not known.",
         )?;
-        self.encode_each_key(&mut family, |key| match &key.last_use {
+        self.encode_each_key(&mut family, |_, key| match &key.last_use {
             LastUse::At(used) => Some(UnixSeconds(used.time)),
             LastUse::Never | LastUse::Unknown => None,
         })?;
@@ -189,7 +192,7 @@ impl<'a> View<'a> {
             "1 where AWS says that the access key was never used; up to 4 hours older than the refresh where it \
              comes from a credential report. Absent where used or not known.",
         )?;
-        self.encode_each_key(&mut family, |key| match key.last_use {
+        self.encode_each_key(&mut family, |_, key| match key.last_use {
             LastUse::Never => Some(1_u32),
             LastUse::At(_) | LastUse::Unknown => None,
         })?;
@@ -199,7 +202,7 @@ impl<'a> View<'a> {
             "The AWS service and region that the access key was last used for, as AWS told, N/A where it did not; up \
              to 4 hours older than the refresh where it comes from a credential report.",
         )?;
-        self.each_key(|identity, key| {
+        self.each_key(|identity, _, key| {
             let LastUse::At(used) = &key.last_use else {
                 return Ok(());
             };

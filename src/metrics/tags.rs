@@ -20,7 +20,8 @@ pub(super) fn encode(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -
     let names = label_names(snapshot);
     let mut labels = Vec::new();
     for (account, inventory) in inventories(snapshot) {
-        for user in inventory.users.iter().filter(|user| !user.tags.is_empty()) {
+        let has_tags = |user: &&User| user.tags.iter().next().is_some();
+        for user in inventory.users.iter().filter(has_tags) {
             labels.clear();
             labels.extend([("account_id", account), ("user_name", &*user.name)]);
             labels.extend(user_labels(user, &names));
@@ -37,7 +38,7 @@ fn user_labels<'a>(
     names: &'a BTreeMap<&str, String>,
 ) -> impl Iterator<Item = (&'a str, &'a str)> {
     let mut first = BTreeMap::new();
-    for tag in &user.tags {
+    for tag in user.tags.iter() {
         first.entry(&*tag.key).or_insert(&*tag.value);
     }
     first
@@ -51,7 +52,7 @@ fn user_labels<'a>(
 fn label_names(snapshot: &Snapshot) -> BTreeMap<&str, String> {
     let keys: BTreeSet<&str> = inventories(snapshot)
         .flat_map(|(_, inventory)| &inventory.users)
-        .flat_map(|user| &user.tags)
+        .flat_map(|user| user.tags.iter())
         .map(|tag| &*tag.key)
         .collect();
     let mut taken = BTreeSet::new();
@@ -83,7 +84,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        inventory::{Account, Inventory, Listing, RootKeys, Tag},
+        inventory::{Account, Inventory, Listing, RootKeys, Tag, Tags},
         policy::Policy,
         snapshot::{AccountState, KeyIdDisplay},
     };
@@ -95,13 +96,11 @@ mod tests {
             .enumerate()
             .map(|(n, tags)| {
                 let mut user = User::read(format!("user-{n}"), Vec::new());
-                user.tags = tags
-                    .iter()
-                    .map(|(key, value)| Tag {
-                        key: (*key).into(),
-                        value: (*value).into(),
-                    })
-                    .collect();
+                let tag = |(key, value): &(&str, &str)| Tag {
+                    key: (*key).into(),
+                    value: (*value).into(),
+                };
+                user.tags = Tags::Known(tags.iter().map(tag).collect());
                 user
             })
             .collect();

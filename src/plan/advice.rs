@@ -146,6 +146,7 @@ pub fn advise(account: AccountId, user: &User, grounds: &Grounds<'_>) -> Option<
         Step::Free { retired, old } => advisor.free(retired, old),
     };
     let Advisor { actions, notes, .. } = advisor;
+    let thresholds = grounds.policy.of(user);
     let active = user.keys.iter().filter(|key| key.is_active());
     let mut advice = Advice {
         account,
@@ -153,7 +154,7 @@ pub fn advise(account: AccountId, user: &User, grounds: &Grounds<'_>) -> Option<
         step: step.name(),
         why,
         overdue: active
-            .map(|key| grounds.now - grounds.policy.due_instant(key.created))
+            .map(|key| grounds.now - thresholds.due_instant(key.created))
             .max(),
         actions,
         notes,

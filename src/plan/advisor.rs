@@ -11,6 +11,7 @@ use crate::visible::visible;
 use crate::{
     inventory::User,
     key::{AccessKey, KeyName, KeyStatus, LastUse},
+    policy::Thresholds,
     snapshot::KeyIdDisplay,
 };
 
@@ -18,6 +19,7 @@ use crate::{
 pub(super) struct Advisor<'a> {
     user: &'a User,
     names: Vec<String>,
+    thresholds: Thresholds,
     grounds: &'a Grounds<'a>,
     pub(super) actions: Vec<Action>,
     pub(super) notes: Vec<String>,
@@ -27,6 +29,7 @@ impl<'a> Advisor<'a> {
     pub(super) fn new(user: &'a User, grounds: &'a Grounds<'a>) -> Self {
         Self {
             names: grounds.key_ids.names(user),
+            thresholds: grounds.policy.of(user),
             user,
             grounds,
             actions: Vec::new(),
@@ -48,7 +51,7 @@ impl<'a> Advisor<'a> {
         self.notes.push(format!(
             "move the applications from {from} to {to}; {from} can be deactivated once it was idle for \
              {} days and {to} was used after it",
-            self.grounds.policy.settle.num_days()
+            self.thresholds.settle.num_days()
         ));
         if let Some([old, new]) = self.ids([old, new]) {
             self.actions.extend([
@@ -103,7 +106,7 @@ impl<'a> Advisor<'a> {
         };
         if let Some(since) = idle_since {
             let end = since
-                .checked_add_signed(self.grounds.policy.unused)
+                .checked_add_signed(self.thresholds.unused)
                 .unwrap_or(DateTime::<Utc>::MAX_UTC);
             self.notes.push(format!(
                 "wait until {} and see whether anything misses {name}; from then on it can be deleted",
@@ -142,7 +145,7 @@ impl<'a> Advisor<'a> {
         format!(
             "{}: idle for {} days or more",
             self.described(retired),
-            self.grounds.policy.unused.num_days()
+            self.thresholds.unused.num_days()
         )
     }
 
@@ -219,8 +222,9 @@ impl<'a> Advisor<'a> {
 
     /// The active key that is due first, if any is due.
     fn first_due(&self) -> Option<&'a AccessKey> {
-        let Grounds { policy, now, .. } = self.grounds;
-        let due = self.user.keys.iter().filter(|key| policy.is_due(key, *now));
+        let now = self.grounds.now;
+        let is_due = |key: &&AccessKey| self.thresholds.is_due(key, now);
+        let due = self.user.keys.iter().filter(is_due);
         due.min_by_key(|key| key.created)
     }
 
@@ -248,6 +252,6 @@ impl<'a> Advisor<'a> {
             name: &self.names[index],
             key: &self.user.keys[index],
         };
-        named.described(self.grounds.policy, self.grounds.now)
+        named.described(&self.thresholds, self.grounds.now)
     }
 }

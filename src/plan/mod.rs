@@ -11,7 +11,7 @@ mod md;
 mod planner;
 mod sh;
 mod text;
-mod words;
+pub(crate) mod words;
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -29,7 +29,7 @@ use crate::{
     counts::RequestCounts,
     key::AccountId,
     logging,
-    policy::Policy,
+    policy::{Policy, Thresholds},
     reason::Reason,
     refresh,
     source::{self, Choice, Source, UsageError},
@@ -201,21 +201,23 @@ pub async fn plan(args: Args) -> Result<Plan, UsageError> {
             },
         log: _,
     } = args;
-    let policy = Arc::new(Policy::from(policy));
+    let mut policy = Policy::from(Thresholds::from(policy));
     let clock = source.clock()?;
     let cli = cli(&source, region)?;
     let counts = Arc::new(RequestCounts::default());
     // Nothing is kept for a next time, so any interval will do.
-    let source = Source::new(source, clock, &policy, refresh::SHORTEST_INTERVAL, counts)?;
+    let interval = refresh::SHORTEST_INTERVAL;
+    let source = Source::new(source, clock, &Arc::new(policy.clone()), interval, counts)?;
+    policy.exemptions.extend(source.exemptions());
+    let policy = Arc::new(policy);
     let planner = Planner {
-        source,
         clock,
         policy,
         key_ids: access_key_id,
         users: users.into_iter().collect(),
         deadline: Instant::now() + timeout,
     };
-    Ok(planner.plan(cli).await)
+    Ok(planner.plan(source, cli).await)
 }
 
 /// What the commands are given: the profile and the region that this program was given.

@@ -21,12 +21,11 @@ use crate::{
     policy::Policy,
     rotation::{Step, step},
     snapshot::KeyIdDisplay,
-    source::{Outcome, Source},
+    source::{Once, Outcome, Source},
 };
 
 /// Makes one plan.
 pub(super) struct Planner {
-    pub(super) source: Source,
     pub(super) clock: Clock,
     pub(super) policy: Arc<Policy>,
     pub(super) key_ids: KeyIdDisplay,
@@ -36,8 +35,8 @@ pub(super) struct Planner {
 }
 
 impl Planner {
-    pub(super) async fn plan(mut self, cli: Cli) -> Plan {
-        let outcomes = self.source.collect(self.clock.now(), self.deadline).await;
+    pub(super) async fn plan(self, source: Source, cli: Cli) -> Plan {
+        let (mut readers, outcomes) = Once::read(source, self.clock.now(), self.deadline).await;
         let mut plan = Plan {
             now: self.clock.now(),
             cli,
@@ -53,7 +52,7 @@ impl Planner {
         } in outcomes
         {
             match result {
-                Ok(inventory) => self.add(inventory, &mut plan).await,
+                Ok(inventory) => self.add(inventory, &mut readers, &mut plan).await,
                 Err(error) => {
                     plan.is_complete = false;
                     plan.failures.push(Failure {
@@ -70,7 +69,8 @@ impl Planner {
         plan
     }
 
-    async fn add(&mut self, mut inventory: Inventory, plan: &mut Plan) {
+    async fn add(&self, mut inventory: Inventory, readers: &mut Once, plan: &mut Plan) {
+        self.policy.apply_to_all(&mut inventory);
         let account = inventory.account.id;
         for Trouble { reason, message } in &inventory.troubles {
             plan.failures.push(Failure {
@@ -90,7 +90,7 @@ impl Planner {
             .into_iter()
             .partition(|user| self.users.is_empty() || self.users.contains(&*user.name));
         let data_time = inventory.data_time;
-        let live = self.read_again(account, chosen, plan.now).await;
+        let live = self.read_again(account, chosen, readers, plan.now).await;
         let known_until = if live.is_live {
             // What is still as collected takes nothing away: see `read_again`.
             DateTime::<Utc>::MAX_UTC
@@ -123,9 +123,10 @@ impl Planner {
     /// Reads every user again of whom a key would be taken away, or whose keys have no ids yet, so
     /// that nothing is taken away on the word of a report of some hours ago.
     async fn read_again(
-        &mut self,
+        &self,
         account: AccountId,
         users: Vec<User>,
+        readers: &mut Once,
         now: DateTime<Utc>,
     ) -> ReadAgain {
         let takes_away = |user: &User| {
@@ -144,7 +145,7 @@ impl Planner {
             .filter(|user| needs(user))
             .map(|user| Arc::clone(&user.name))
             .collect();
-        let Some(answers) = self.source.read_again(account, names, self.deadline).await else {
+        let Some(answers) = readers.read_again(account, names, self.deadline).await else {
             return ReadAgain {
                 users,
                 is_live: false,

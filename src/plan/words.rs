@@ -5,7 +5,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use crate::visible::visible;
 use crate::{
     key::{AccessKey, LastUse},
-    policy::Policy,
+    policy::Thresholds,
 };
 
 /// The name that a key is shown by, and the key.
@@ -17,13 +17,13 @@ pub(super) struct Named<'a> {
 
 impl Named<'_> {
     /// "key AKIA… is 131 days old (due 41 days ago), last used 2 hours ago in s3/us-east-1"
-    pub(super) fn described(&self, policy: &Policy, now: DateTime<Utc>) -> String {
+    pub(super) fn described(&self, thresholds: &Thresholds, now: DateTime<Utc>) -> String {
         let Self { name, key } = self;
         let name = visible(name);
         let age = span(key.age(now));
         let used = last_use(key, now);
         if key.is_active() {
-            let due = due(policy.due_instant(key.created), now);
+            let due = due(thresholds.due_instant(key.created), now);
             format!("key {name} is {age} old ({due}), {used}")
         } else {
             let status = visible(key.status.as_str());
@@ -33,7 +33,7 @@ impl Named<'_> {
 }
 
 /// "last used 2 hours ago in s3/us-east-1"
-pub(super) fn last_use(key: &AccessKey, now: DateTime<Utc>) -> String {
+pub(crate) fn last_use(key: &AccessKey, now: DateTime<Utc>) -> String {
     match &key.last_use {
         LastUse::Never => "never used".to_owned(),
         LastUse::Unknown => "its last use unknown".to_owned(),
@@ -63,7 +63,7 @@ fn due(due: DateTime<Utc>, now: DateTime<Utc>) -> String {
 }
 
 /// A span in its largest whole unit, rounded down; less than nothing counts as nothing.
-fn span(span: TimeDelta) -> String {
+pub(crate) fn span(span: TimeDelta) -> String {
     let units = [
         (span.num_days(), "day"),
         (span.num_hours(), "hour"),
@@ -77,7 +77,7 @@ fn span(span: TimeDelta) -> String {
 }
 
 /// An instant as IAM writes it.
-pub(super) fn instant(instant: DateTime<Utc>) -> String {
+pub(crate) fn instant(instant: DateTime<Utc>) -> String {
     instant.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
@@ -129,7 +129,7 @@ mod tests {
                 name: "AKIA1",
                 key: &key,
             };
-            named.described(&Policy::default(), now())
+            named.described(&Thresholds::default(), now())
         };
         assert_eq!(
             described("Active", 131, used("s3", "us-east-1")),

@@ -8,8 +8,9 @@ use std::{sync::Arc, time::Duration};
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 
 use crate::{
-    inventory::{Account, Exemption, Inventory, Listing, RootKeys, Tag, User},
-    key::{AccessKey, KeyName, LastUse, SECONDS_PER_DAY, UsedAt},
+    inventory::{Account, Exemption, Inventory, Listing, RootKeys, Tag, Tags, User},
+    key::{AccessKey, AccountId, KeyName, LastUse, SECONDS_PER_DAY, UsedAt},
+    policy::{ExemptionRule, Matcher},
     reason::Reason,
     source::Outcome,
 };
@@ -45,6 +46,31 @@ impl Demo {
             .collect()
     }
 
+    /// The exemptions that the organisation's own configuration would hold.
+    pub fn exemptions(&self) -> Vec<ExemptionRule> {
+        let exemption = |account: &DemoAccount, row: &Row| {
+            let (reason, until) = row.exempt?;
+            Some(ExemptionRule {
+                matcher: Matcher {
+                    account_ids: vec![account.id()],
+                    user_names: vec![row.name.parse().expect("no name of the table is empty")],
+                    ..Matcher::default()
+                },
+                exemption: Exemption {
+                    reason: reason.into(),
+                    until: until.map(|days| self.epoch + span(days)),
+                },
+            })
+        };
+        ORGANISATION
+            .iter()
+            .flat_map(|account| {
+                let rows = account.users.iter();
+                rows.filter_map(move |row| exemption(account, row))
+            })
+            .collect()
+    }
+
     fn inventory(&self, number: usize, account: &DemoAccount, now: DateTime<Utc>) -> Inventory {
         let users: Vec<_> = account
             .users
@@ -54,10 +80,7 @@ impl Demo {
             .collect();
         Inventory {
             account: Account {
-                id: account
-                    .id
-                    .parse()
-                    .expect("the table's account ids have 12 digits"),
+                id: account.id(),
                 partition: "aws".into(),
                 name: Some(account.name.into()),
                 alias: Some(account.alias.into()),
@@ -85,10 +108,6 @@ impl Demo {
             None => User::read(row.name, keys),
             Some(reason) => User::unread(row.name, keys, reason),
         };
-        let exemption = row.exempt.map(|(reason, until)| Exemption {
-            reason: reason.into(),
-            until: until.map(|days| self.epoch + span(days)),
-        });
         let tags = [("owner", row.owner), ("team", row.team)]
             .into_iter()
             .filter(|(_, value)| !value.is_empty())
@@ -98,8 +117,7 @@ impl Demo {
             })
             .collect();
         User {
-            exemption,
-            tags,
+            tags: Tags::Known(tags),
             ..user
         }
     }
@@ -147,6 +165,14 @@ struct DemoAccount {
     alias: &'static str,
     root_keys: u32,
     users: &'static [Row],
+}
+
+impl DemoAccount {
+    fn id(&self) -> AccountId {
+        self.id
+            .parse()
+            .expect("the table's account ids have 12 digits")
+    }
 }
 
 /// A user: the name, the tags (empty: not tagged) and the keys.
@@ -317,7 +343,7 @@ mod tests {
     use crate::{
         inventory::Reading,
         key::{KeyStatus, days},
-        policy::{Boundary, Policy, Verdict},
+        policy::{Boundary, Policy, Thresholds, Verdict},
         rotation::{Step, step},
     };
 
@@ -327,11 +353,17 @@ mod tests {
     }
 
     fn accounts(now: DateTime<Utc>) -> Vec<Inventory> {
-        Demo::new(epoch())
-            .collect(now)
-            .into_iter()
-            .map(|outcome| outcome.result.unwrap())
-            .collect()
+        let demo = Demo::new(epoch());
+        let policy = Policy {
+            exemptions: demo.exemptions(),
+            ..Policy::default()
+        };
+        let outcomes = demo.collect(now).into_iter();
+        let mut accounts: Vec<_> = outcomes.map(|outcome| outcome.result.unwrap()).collect();
+        for account in &mut accounts {
+            policy.apply_to_all(account);
+        }
+        accounts
     }
 
     fn users() -> Vec<User> {
@@ -377,11 +409,12 @@ mod tests {
     #[test]
     fn every_step_is_shown_and_each_way_into_it() {
         let policy = Policy::default();
+        let thresholds = Thresholds::default();
         let users = users();
         let ways: HashSet<_> = users
             .iter()
             .map(|user| {
-                let dormant = |key| policy.is_dormant(key, epoch());
+                let dormant = |key| thresholds.is_dormant(key, epoch());
                 match step(user, &policy, epoch(), epoch()) {
                     Step::None if user.is_exempt(epoch()) => "none: exempt",
                     Step::None if user.keys.is_empty() => "none: no key",
@@ -391,13 +424,15 @@ mod tests {
                         "update: unknown"
                     }
                     Step::Update { new, .. } if new.last_use == LastUse::Never => "update: not yet",
-                    Step::Update { new, .. } if policy.is_overdue(new, epoch()) => "update: both",
+                    Step::Update { new, .. } if thresholds.is_overdue(new, epoch()) => {
+                        "update: both"
+                    }
                     Step::Update { .. } => "update: not settled",
                     Step::Deactivate { new: None, .. } => "deactivate: sole",
                     Step::Deactivate { old, .. } if dormant(old) => "deactivate: dormant",
                     Step::Deactivate { .. } => "deactivate: settled",
                     Step::Confirm { .. }
-                        if user.keys.iter().any(|key| policy.is_due(key, epoch())) =>
+                        if user.keys.iter().any(|key| thresholds.is_due(key, epoch())) =>
                     {
                         "confirm: due"
                     }
@@ -430,9 +465,9 @@ mod tests {
                 .flat_map(|outcome| outcome.result.unwrap().users)
                 .collect();
             let overdue = Boundary::ALL.map(|(_, boundary)| {
-                let policy = Policy {
+                let policy = Thresholds {
                     boundary,
-                    ..Policy::default()
+                    ..Thresholds::default()
                 };
                 users
                     .iter()
@@ -496,7 +531,10 @@ mod tests {
                 .any(|user| user.exemption.is_some() && !user.is_exempt(epoch()))
         );
         for count in 0..=2 {
-            assert!(users.iter().any(|user| user.tags.len() == count), "{count}");
+            assert!(
+                users.iter().any(|user| user.tags.iter().count() == count),
+                "{count}"
+            );
         }
         let accounts = accounts(epoch());
         assert!(accounts[0].is_complete());

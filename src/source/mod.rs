@@ -1,8 +1,12 @@
 //! Where the truth comes from: AWS itself, a credential report in a file, or the demo.
 
+pub mod accounts;
 pub mod aws;
 pub mod demo;
+mod member;
+mod once;
 mod progress;
+mod reader;
 pub mod report;
 
 use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
@@ -10,14 +14,19 @@ use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-pub use self::progress::Progress;
 use self::{demo::Demo, report::ReportFile};
+pub use self::{
+    member::{Access, Discovery, Member},
+    once::Once,
+    progress::Progress,
+    reader::Reader,
+};
 use crate::{
     clock::Clock,
     counts::RequestCounts,
-    inventory::{Inventory, User},
+    inventory::Inventory,
     key::AccountId,
-    policy::Policy,
+    policy::{ExemptionRule, Policy},
     reason::Reason,
 };
 
@@ -119,13 +128,13 @@ pub struct Outcome {
     pub duration: Duration,
 }
 
-/// A source, ready to be read again and again.
+/// A source: it knows which parts there are to read, and makes the reader of each.
 #[derive(Debug)]
 pub enum Source {
     /// AWS.
-    Aws(Box<aws::Aws>),
-    /// A credential report.
-    Report(ReportFile),
+    Aws(Box<aws::Fleet>),
+    /// A credential report; `-` is standard input.
+    Report(PathBuf),
     /// A made-up organisation.
     Demo(Demo),
 }
@@ -145,48 +154,53 @@ impl Source {
             aws,
         } = args;
         Ok(match source {
-            Choice::Aws => Self::Aws(Box::new(aws::Aws::new(
+            Choice::Aws => Self::Aws(Box::new(aws::Fleet::new(
                 aws,
                 Arc::clone(policy),
                 refresh_interval,
                 counts,
             )?)),
-            Choice::Report(path) => Self::Report(ReportFile::new(path)),
+            Choice::Report(path) => Self::Report(path),
             Choice::Demo => Self::Demo(Demo::new(clock.now())),
         })
     }
 
-    /// Tells `progress` of the users found and read from now on. Only AWS takes long enough for that.
+    /// Tells `progress` of the users found and read by the readers made from now on. Only AWS takes
+    /// long enough for that.
     pub fn watch(&mut self, progress: Progress) {
-        if let Self::Aws(aws) = self {
-            aws.watch(progress);
+        if let Self::Aws(fleet) = self {
+            fleet.watch(progress);
         }
     }
 
-    /// Reads every account once, as of `now`; what isn't read by `deadline` counts as unread.
-    pub async fn collect(&mut self, now: DateTime<Utc>, deadline: Instant) -> Vec<Outcome> {
+    /// The exemptions that belong to the source itself: those of the demo. The policy takes them in.
+    pub fn exemptions(&self) -> Vec<ExemptionRule> {
         match self {
-            Self::Aws(aws) => vec![aws.collect(now, deadline).await],
-            Self::Report(file) => file.collect(now, deadline).await,
-            Self::Demo(demo) => demo.collect(now),
+            Self::Aws(_) | Self::Report(_) => Vec::new(),
+            Self::Demo(demo) => demo.exemptions(),
         }
     }
 
-    /// Reads these users of an account that was collected before once more, every key and every
-    /// key's last use live, for what a plan would take away: what was collected may rest on a
-    /// credential report of some hours ago. A user who is gone by now is `None`; one who could not
-    /// be read is [`crate::inventory::Reading::Unread`].
-    ///
-    /// `None` in place of it all where there is nothing live to read: a report is what it is.
-    pub async fn read_again(
-        &mut self,
-        account: AccountId,
-        users: Vec<Arc<str>>,
-        deadline: Instant,
-    ) -> Option<Vec<(Arc<str>, Option<User>)>> {
+    /// Which members there are now. Cheap unless the time for a new look has come. It never fails
+    /// whole: what was found last stays, and what went wrong is told beside it. The future may be
+    /// dropped at any point.
+    pub async fn discover(&mut self, now: DateTime<Utc>, deadline: Instant) -> Discovery {
         match self {
-            Self::Aws(aws) => Some(aws.read_again(account, users, deadline).await),
-            Self::Report(_) | Self::Demo(_) => None,
+            Self::Aws(fleet) => fleet.discover(now, deadline).await,
+            Self::Report(_) | Self::Demo(_) => Discovery::only(Member {
+                account: None,
+                name: None,
+                access: Access::Whole,
+            }),
+        }
+    }
+
+    /// A new reader of a member that was discovered. It remembers nothing yet.
+    pub fn reader(&mut self, member: &Member) -> Reader {
+        match self {
+            Self::Aws(fleet) => Reader::Aws(Box::new(fleet.reader(member))),
+            Self::Report(path) => Reader::Report(ReportFile::new(&*path)),
+            Self::Demo(demo) => Reader::Demo(*demo),
         }
     }
 }

@@ -45,6 +45,8 @@ pub struct Report {
 pub struct Row {
     /// The user name.
     pub user: Arc<str>,
+    /// The user's path, from the `arn` column; `/` where that can't be read.
+    pub path: Arc<str>,
     /// `user_creation_time`; `None` where the report doesn't have it.
     pub created: Option<DateTime<Utc>>,
     /// The keys in the slots 1 and 2, those that could be read. A third key isn't in any report.
@@ -99,10 +101,14 @@ impl Row {
     /// last rotated.
     pub fn to_user(&self) -> User {
         let keys = self.keys().map(SlotRow::to_key).collect();
-        if self.is_read {
+        let user = if self.is_read {
             User::read(Arc::clone(&self.user), keys)
         } else {
             User::unread(Arc::clone(&self.user), keys, Reason::MalformedResponse)
+        };
+        User {
+            path: Arc::clone(&self.path),
+            ..user
         }
     }
 }

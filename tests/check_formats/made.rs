@@ -31,10 +31,19 @@ pub(crate) fn now() -> DateTime<Utc> {
 
 /// The demo's results, in the order of `check`.
 pub(crate) fn demo(details: bool) -> Report {
-    let accounts = Demo::new(now())
+    let demo = Demo::new(now());
+    let policy = Policy {
+        exemptions: demo.exemptions(),
+        ..Policy::default()
+    };
+    let accounts = demo
         .collect(now())
         .into_iter()
-        .map(|outcome| state(outcome.result.unwrap()))
+        .map(|outcome| {
+            let mut inventory = outcome.result.unwrap();
+            policy.apply_to_all(&mut inventory);
+            state(inventory)
+        })
         .collect();
     let mut report = report(accounts, None, details);
     Sort::Account.sort(&mut report.rows);

@@ -27,8 +27,8 @@ use iam_key_exporter::{
     refresh::{self, Refresher},
     snapshot::{AccountState, KeyIdDisplay, Snapshot},
     source::{
-        Outcome, Source, SourceError,
-        aws::{Aws, Limits, Origin, Patience, Settings, Strategy},
+        Access, Member, Outcome, Source, SourceError,
+        aws::{Aws, Fleet, Limits, Origin, Patience, Settings, Strategy},
     },
 };
 use tokio::{sync::watch, time::Instant};
@@ -92,6 +92,7 @@ pub fn settings(endpoint: &str) -> Settings {
 
 /// A source and what it counted.
 pub struct Reader {
+    pub fleet: Fleet,
     pub aws: Aws,
     pub counts: Arc<RequestCounts>,
 }
@@ -103,14 +104,15 @@ impl Reader {
 
     pub fn with(settings: Settings, strategy: Strategy, policy: Policy) -> Self {
         let counts = Arc::new(RequestCounts::default());
-        let aws = Aws::with_settings(
+        let mut fleet = Fleet::with_settings(
             settings,
             strategy,
             Arc::new(policy),
             INTERVAL,
             Arc::clone(&counts),
         );
-        Self { aws, counts }
+        let aws = fleet.reader(&own_account());
+        Self { fleet, aws, counts }
     }
 
     /// Reads once, as of the double's clock.
@@ -146,6 +148,15 @@ impl Reader {
 
     pub fn failures(&self, operation: Operation, reason: Reason) -> u64 {
         self.counts.failures(operation, reason)
+    }
+}
+
+/// The account of one's own credentials.
+fn own_account() -> Member {
+    Member {
+        account: None,
+        name: None,
+        access: Access::Own,
     }
 }
 
@@ -200,7 +211,7 @@ impl Refreshing {
             interval: INTERVAL,
             timeout,
         };
-        let source = Source::Aws(Box::new(reader.aws));
+        let source = Source::Aws(Box::new(reader.fleet));
         let refresher = Refresher::new(source, clock, args, Arc::clone(&counts), publish);
         Self {
             refresher,

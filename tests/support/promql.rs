@@ -416,11 +416,17 @@ fn target_labels() -> Labels {
 fn exposition() -> String {
     let now = Clock::System.now();
     let refreshes = RefreshCounts::default();
-    let accounts = Demo::new(now)
+    let demo = Demo::new(now);
+    let policy = Policy {
+        exemptions: demo.exemptions(),
+        ..Policy::default()
+    };
+    let accounts = demo
         .collect(now)
         .into_iter()
         .map(|outcome| {
-            let inventory = outcome.result.expect("the demo can always be read");
+            let mut inventory = outcome.result.expect("the demo can always be read");
+            policy.apply_to_all(&mut inventory);
             refreshes.count(outcome.account, &inventory.reasons());
             AccountState {
                 id: inventory.account.id,
@@ -436,7 +442,7 @@ fn exposition() -> String {
         accounts,
         tried: true,
         ..Snapshot::before_first_refresh(
-            Arc::new(Policy::default()),
+            Arc::new(policy),
             KeyIdDisplay::Full,
             Duration::from_mins(5),
         )

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     counts::{Operation, RequestCounts},
+    inventory::shared_path,
     key::{AccessKey, ArnOwner, KeyName, KeyStatus, LastUse, UsedAt},
 };
 
@@ -43,6 +44,8 @@ pub(super) struct Page<T> {
 /// A user as `ListUsers` gives it.
 pub(super) struct ListedUser {
     pub(super) name: Arc<str>,
+    /// `Path`
+    pub(super) path: Arc<str>,
     /// `CreateDate`, which a user keeps when renamed.
     pub(super) created: Option<DateTime<Utc>>,
 }
@@ -173,6 +176,7 @@ impl Api {
                 .iter()
                 .map(|user| ListedUser {
                     name: user.user_name().into(),
+                    path: shared_path(user.path()),
                     created: utc(user.create_date()),
                 })
                 .collect(),

@@ -32,7 +32,10 @@ pub(super) async fn collect(
             .map(|user| async move {
                 match user {
                     Ok(user) => {
-                        let read = read_user(api, &user.name, deadline).await;
+                        let mut read = read_user(api, &user.name, deadline).await;
+                        if let Some(found) = &mut read.user {
+                            found.path = user.path;
+                        }
                         progress.read();
                         Ok(read)
                     }

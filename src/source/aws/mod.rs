@@ -6,6 +6,7 @@ mod auto;
 mod client;
 mod credential_report;
 mod failure;
+mod fleet;
 mod list;
 mod setup;
 
@@ -18,6 +19,7 @@ use tokio::time::Instant;
 pub use self::{
     args::{Args, Strategy},
     credential_report::Patience,
+    fleet::Fleet,
     setup::{Limits, Origin, Settings},
 };
 use self::{
@@ -25,7 +27,7 @@ use self::{
     client::Api,
     failure::CallError,
 };
-use super::{Outcome, Progress, SourceError, UsageError, report};
+use super::{Outcome, Progress, SourceError, report};
 use crate::{
     counts::{Operation, RequestCounts},
     inventory::{Account, Inventory, Listing, Reading, User},
@@ -54,6 +56,8 @@ pub struct Aws {
     /// Whose credentials they were the last time.
     owner: Option<ArnOwner>,
     alias: Option<(DateTime<Utc>, Option<Arc<str>>)>,
+    /// What the account is called by whoever lists it.
+    name: Option<Arc<str>>,
     watch: Watch,
     memory: Memory,
     /// Whether `auto` had to do as `list` does the last time.
@@ -62,37 +66,7 @@ pub struct Aws {
 }
 
 impl Aws {
-    /// An account that wasn't read yet, with the default credentials or those of a profile.
-    ///
-    /// Fails if `AWS_CA_BUNDLE` names no bundle that can be used.
-    pub fn new(
-        args: Args,
-        policy: Arc<Policy>,
-        refresh_interval: Duration,
-        counts: Arc<RequestCounts>,
-    ) -> Result<Self, UsageError> {
-        let Args {
-            strategy,
-            profile,
-            max_concurrency,
-        } = args;
-        let settings = Settings {
-            origin: Origin::DefaultChain { profile },
-            max_concurrency: max_concurrency.into(),
-            ca_bundle: setup::ca_bundle(std::env::var_os("AWS_CA_BUNDLE"))?,
-            limits: Limits::default(),
-            patience: Patience::default(),
-        };
-        Ok(Self::with_settings(
-            settings,
-            strategy,
-            policy,
-            refresh_interval,
-            counts,
-        ))
-    }
-
-    /// The same, with the SDK set up in another way than by arguments and environment.
+    /// An account that wasn't read yet.
     pub fn with_settings(
         settings: Settings,
         strategy: Strategy,
@@ -101,7 +75,7 @@ impl Aws {
         counts: Arc<RequestCounts>,
     ) -> Self {
         let interval = TimeDelta::from_std(refresh_interval).unwrap_or(TimeDelta::MAX / 4);
-        let watch = Watch::new(policy, interval);
+        let watch = Watch::new(&policy, interval);
         Self {
             memory: Memory::new(watch.clone()),
             watch,
@@ -113,7 +87,18 @@ impl Aws {
             api: None,
             owner: None,
             alias: None,
+            name: None,
         }
+    }
+
+    /// Whose keys it reads, once that is known.
+    pub fn account(&self) -> Option<AccountId> {
+        self.owner.as_ref().map(|owner| owner.account)
+    }
+
+    /// Calls the account so from now on.
+    pub fn rename(&mut self, name: Option<Arc<str>>) {
+        self.name = name;
     }
 
     /// Tells `progress` of the users found and read from now on.
@@ -137,7 +122,7 @@ impl Aws {
             self.api = Some(api);
         }
         Outcome {
-            account: self.owner.as_ref().map(|owner| owner.account),
+            account: self.account(),
             result: result.map_err(|error| self.named(error.into())),
             duration: start.elapsed(),
         }
@@ -150,7 +135,7 @@ impl Aws {
         users: Vec<Arc<str>>,
         deadline: Instant,
     ) -> Vec<(Arc<str>, Option<User>)> {
-        if self.owner.as_ref().map(|owner| owner.account) != Some(account) {
+        if self.account() != Some(account) {
             // The same name is another user in another account.
             let unread = |name: Arc<str>| {
                 let user = User::unread(Arc::clone(&name), Vec::new(), Reason::Credentials);
@@ -216,7 +201,7 @@ impl Aws {
         let account = Account {
             id: owner.account,
             partition: owner.partition,
-            name: None,
+            name: self.name.clone(),
             alias: self.alias(api, now, deadline).await,
         };
         match self.strategy {

@@ -54,3 +54,15 @@ pub(super) fn names(arn: &str, user: &str) -> bool {
     };
     is_named && arn.parse::<ArnOwner>().is_ok()
 }
+
+/// The path of the user that an ARN names, `/` where it names another or nobody.
+///
+/// Source: AWS IAM User Guide, "IAM ARNs" (`arn:aws:iam::ACCOUNT:user/PATH/NAME`).
+pub(super) fn path<'a>(arn: &'a str, user: &str) -> &'a str {
+    arn.splitn(6, ':')
+        .nth(5)
+        .and_then(|resource| resource.strip_prefix("user"))
+        .and_then(|path_and_name| path_and_name.strip_suffix(user))
+        .filter(|path| path.starts_with('/') && path.ends_with('/'))
+        .unwrap_or("/")
+}

@@ -10,7 +10,7 @@ use csv::StringRecord;
 use super::{
     Defect, ParseError, Problem, Report, Row, SlotRow,
     columns::Columns,
-    field::{A_TIME, A_TIME_OR_NONE, ABSENT, Field, ROOT, boolean, names, time},
+    field::{A_TIME, A_TIME_OR_NONE, ABSENT, Field, ROOT, boolean, names, path, time},
     text::{newlines, text},
 };
 use crate::{
@@ -116,10 +116,12 @@ impl<'a> Rows<'a> {
                 },
             );
             if self.own(arn, line)? && is_known && user != ROOT {
+                let path = self.word(path(arn, user));
                 let user = user.into();
                 self.add(
                     Row {
                         user,
+                        path,
                         created: None,
                         slots: [None, None],
                         is_read: false,
@@ -215,8 +217,10 @@ impl<'a> Rows<'a> {
                 }
             });
         let slots = [self.slot(record, 0, line), self.slot(record, 1, line)];
+        let arn = record.get(self.columns.arn).unwrap_or_default();
         Row {
             user: user.into(),
+            path: self.word(path(arn, user)),
             created,
             slots,
             is_read: self.report.defects.len() == defects,
@@ -837,12 +841,14 @@ mod tests {
     fn any_row() -> impl Strategy<Value = Row> {
         (
             "[a-zA-Z0-9+=,.@_\"\n\r '<\u{e9}-]{1,20}",
+            "/([a-z]{1,3}/){0,2}",
             proptest::option::of(any_time()),
             any_slot(Slot::One),
             any_slot(Slot::Two),
         )
-            .prop_map(|(user, created, one, two)| Row {
+            .prop_map(|(user, path, created, one, two)| Row {
                 user: user.into(),
+                path: path.into(),
                 created,
                 slots: [one, two],
                 is_read: true,
@@ -856,7 +862,7 @@ mod tests {
         for row in rows {
             let mut fields = vec![
                 row.user.to_string(),
-                format!("arn:aws:iam::111122223333:user/{}", row.user),
+                format!("arn:aws:iam::111122223333:user{}{}", row.path, row.user),
                 row.created.map_or_else(absent, |time| time.to_rfc3339()),
             ];
             for slot in &row.slots {

@@ -11,7 +11,7 @@ use super::unreported::Unreported;
 use crate::{
     inventory::{Reading, User},
     key::{AccessKey, KeyName, LastUse},
-    policy::Policy,
+    policy::{Policy, Thresholds},
     reason::Reason,
     source::report::{Fingerprint, Row, SlotRow},
 };
@@ -19,8 +19,8 @@ use crate::{
 /// Which keys are watched more closely than the report does.
 #[derive(Debug, Clone)]
 pub(crate) struct Watch {
-    /// Says which keys are due.
-    policy: Arc<Policy>,
+    /// Says which keys are due: under the smallest max age, for whose they are isn't known here.
+    thresholds: Thresholds,
     /// From this age on a key's user is read at every refresh.
     age: TimeDelta,
 }
@@ -28,10 +28,11 @@ pub(crate) struct Watch {
 impl Watch {
     /// Watches from the smallest max age that can apply, less a margin so that no key turns overdue
     /// between two refreshes without having been read.
-    pub(crate) fn new(policy: Arc<Policy>, refresh_interval: TimeDelta) -> Self {
+    pub(crate) fn new(policy: &Policy, refresh_interval: TimeDelta) -> Self {
         let margin = TimeDelta::days(1).max(refresh_interval * 2);
-        let age = policy.max_age - margin;
-        Self { policy, age }
+        let thresholds = policy.strictest();
+        let age = thresholds.max_age - margin;
+        Self { thresholds, age }
     }
 
     fn is_old(&self, created: DateTime<Utc>, now: DateTime<Utc>) -> bool {
@@ -199,7 +200,7 @@ impl Memory {
                 if let Some(slot) = slot {
                     take_later(&mut key.last_use, slot.last_use.clone());
                 }
-                let needed = slot.is_none() || self.watch.policy.is_due(key, now);
+                let needed = slot.is_none() || self.watch.thresholds.is_due(key, now);
                 if needed && known.asked.insert(key.name.clone()) {
                     asks.push((Arc::clone(&row.user), key.name.clone()));
                 }
@@ -228,17 +229,21 @@ impl Memory {
     /// The user of `row` as now known; `None` if gone.
     pub(crate) fn user(&self, row: &Row) -> Option<User> {
         let name = Arc::clone(&row.user);
-        match self.users.get(&row.user) {
-            None => Some(row.to_user()),
-            Some(known) => match known.last {
-                LastListing::Gone => None,
-                LastListing::Read => Some(User::read(name, known.keys.clone())),
-                LastListing::Failed(reason) if known.keys.is_empty() => {
-                    Some(User::unread(name, row.to_user().keys, reason))
-                }
-                LastListing::Failed(reason) => Some(User::unread(name, known.keys.clone(), reason)),
-            },
-        }
+        let Some(known) = self.users.get(&row.user) else {
+            return Some(row.to_user());
+        };
+        let user = match known.last {
+            LastListing::Gone => return None,
+            LastListing::Read => User::read(name, known.keys.clone()),
+            LastListing::Failed(reason) if known.keys.is_empty() => {
+                User::unread(name, row.to_user().keys, reason)
+            }
+            LastListing::Failed(reason) => User::unread(name, known.keys.clone(), reason),
+        };
+        Some(User {
+            path: Arc::clone(&row.path),
+            ..user
+        })
     }
 }
 

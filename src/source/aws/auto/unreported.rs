@@ -6,7 +6,7 @@
 //! Source: IAM API Reference, `UpdateUser`.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -24,8 +24,8 @@ pub(crate) struct Unreported {
     generated: Option<DateTime<Utc>>,
     /// What was gone then.
     lost: Lost,
-    /// The users who were not in that report, or whose row is somebody else's.
-    users: BTreeSet<Arc<str>>,
+    /// The users who were not in that report, or whose row is somebody else's, with their paths.
+    users: BTreeMap<Arc<str>, Arc<str>>,
 }
 
 impl Unreported {
@@ -38,7 +38,7 @@ impl Unreported {
                 ..Self::default()
             };
         }
-        rows.retain(|row| !self.users.contains(&row.user));
+        rows.retain(|row| !self.users.contains_key(&row.user));
         rows.extend(self.users.iter().map(blank));
     }
 
@@ -62,12 +62,12 @@ impl Unreported {
             let created = reported.get(&*user.name).copied().flatten();
             created.is_some() && created == user.created
         };
-        let found: BTreeSet<Arc<str>> = users
+        let found: BTreeMap<Arc<str>, Arc<str>> = users
             .into_iter()
             .filter(|user| !is_told(user))
-            .map(|user| user.name)
+            .map(|user| (user.name, user.path))
             .collect();
-        rows.retain(|row| !found.contains(&row.user));
+        rows.retain(|row| !found.contains_key(&row.user));
         let new = found.iter().map(blank).collect();
         self.users.extend(found);
         self.lost = lost;
@@ -76,9 +76,10 @@ impl Unreported {
 }
 
 /// A row that says nothing of a user, so that the user is read live.
-fn blank(user: &Arc<str>) -> Row {
+fn blank((user, path): (&Arc<str>, &Arc<str>)) -> Row {
     Row {
         user: Arc::clone(user),
+        path: Arc::clone(path),
         created: None,
         slots: [None, None],
         is_read: false,
