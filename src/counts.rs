@@ -31,11 +31,45 @@ pub enum Operation {
     GenerateCredentialReport,
     /// IAM: fetch the credential report.
     GetCredentialReport,
+    /// IAM: the tags of one user, a page at a time.
+    ListUserTags,
+    /// STS: credentials of a role in another account.
+    AssumeRole,
+    /// Organizations: the member accounts, a page at a time.
+    ListAccounts,
+    /// Organizations: the accounts right in a root or organizational unit, a page at a time.
+    ListAccountsForParent,
+    /// Organizations: the units right in a root or organizational unit, a page at a time.
+    ListOrganizationalUnitsForParent,
+    /// Organizations: the tags of one account, a page at a time.
+    ListTagsForResource,
+}
+
+/// The service of AWS that an operation belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    /// Identity and Access Management.
+    Iam,
+    /// Security Token Service.
+    Sts,
+    /// Organizations.
+    Organizations,
+}
+
+impl Service {
+    /// What stands before the operations' names in policies.
+    pub const fn prefix(self) -> &'static str {
+        match self {
+            Self::Iam => "iam",
+            Self::Sts => "sts",
+            Self::Organizations => "organizations",
+        }
+    }
 }
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 14] = [
         Self::GetCallerIdentity,
         Self::ListUsers,
         Self::ListAccessKeys,
@@ -44,7 +78,32 @@ impl Operation {
         Self::ListAccountAliases,
         Self::GenerateCredentialReport,
         Self::GetCredentialReport,
+        Self::ListUserTags,
+        Self::AssumeRole,
+        Self::ListAccounts,
+        Self::ListAccountsForParent,
+        Self::ListOrganizationalUnitsForParent,
+        Self::ListTagsForResource,
     ];
+
+    /// The service that it belongs to.
+    pub const fn service(self) -> Service {
+        match self {
+            Self::GetCallerIdentity | Self::AssumeRole => Service::Sts,
+            Self::ListAccounts
+            | Self::ListAccountsForParent
+            | Self::ListOrganizationalUnitsForParent
+            | Self::ListTagsForResource => Service::Organizations,
+            Self::ListUsers
+            | Self::ListAccessKeys
+            | Self::GetAccessKeyLastUsed
+            | Self::GetAccountSummary
+            | Self::ListAccountAliases
+            | Self::GenerateCredentialReport
+            | Self::GetCredentialReport
+            | Self::ListUserTags => Service::Iam,
+        }
+    }
 
     /// The operation's name in AWS's API reference.
     pub const fn as_str(self) -> &'static str {
@@ -57,6 +116,12 @@ impl Operation {
             Self::ListAccountAliases => "ListAccountAliases",
             Self::GenerateCredentialReport => "GenerateCredentialReport",
             Self::GetCredentialReport => "GetCredentialReport",
+            Self::ListUserTags => "ListUserTags",
+            Self::AssumeRole => "AssumeRole",
+            Self::ListAccounts => "ListAccounts",
+            Self::ListAccountsForParent => "ListAccountsForParent",
+            Self::ListOrganizationalUnitsForParent => "ListOrganizationalUnitsForParent",
+            Self::ListTagsForResource => "ListTagsForResource",
         }
     }
 
@@ -118,6 +183,12 @@ impl RefreshCounts {
         for reason in failures {
             count.failures[*reason as usize] += 1;
         }
+    }
+
+    /// Drops the counts of an account that is gone: its series would stand still for ever.
+    pub fn forget(&self, account: AccountId) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.remove(&Some(account));
     }
 
     /// The counts now, by account.

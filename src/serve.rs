@@ -11,13 +11,13 @@ use tokio::{
 
 use crate::{
     cli::{MetricsArgs, PolicyArgs, StopSignal},
+    config,
     counts::{RefreshCounts, RequestCounts},
     logging,
     metrics::{
         self,
         exporter::{REVISION, VERSION},
     },
-    policy::{Policy, Thresholds},
     refresh::{self, Refresher},
     snapshot::Snapshot,
     source::{self, Source, UsageError},
@@ -33,6 +33,9 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub struct Args {
+    /// Which configuration file to read.
+    #[command(flatten)]
+    pub config: config::Args,
     /// Which source to read.
     #[command(flatten)]
     pub source: source::Args,
@@ -76,6 +79,7 @@ pub enum ServeError {
 /// Serves until SIGTERM or SIGINT; a second one aborts.
 pub async fn serve(args: Args) -> Result<(), ServeError> {
     let Args {
+        config,
         source,
         policy,
         refresh,
@@ -83,20 +87,22 @@ pub async fn serve(args: Args) -> Result<(), ServeError> {
         web,
         log: _,
     } = args;
-    let mut policy = Policy::from(Thresholds::from(policy));
+    let config = config::load(config.file.as_deref(), policy).map_err(UsageError::from)?;
     let clock = source.clock()?;
     let requests = Arc::new(RequestCounts::default());
     let counts = Arc::new(RefreshCounts::default());
     let source = Source::new(
         source,
         clock,
-        &Arc::new(policy.clone()),
+        &config,
         refresh.interval,
         Arc::clone(&requests),
     )?;
-    policy.exemptions.extend(source.exemptions());
-    let policy = Arc::new(policy);
-    let before = Snapshot::before_first_refresh(policy, access_key_id, refresh.interval);
+    let config = config.with_those_of(&source);
+    let before = Snapshot {
+        tags: config.tags,
+        ..Snapshot::before_first_refresh(config.policy, access_key_id, refresh.interval)
+    };
     let (publish, snapshot) = watch::channel(Arc::new(before));
 
     let mut signals = Signals::new().map_err(ServeError::Signals)?;

@@ -10,7 +10,7 @@ use iam_key_exporter::{
     key::{KeyStatus, LastUse, UsedAt},
     policy::Policy,
     reason::Reason,
-    source::aws::{Settings, Strategy},
+    source::aws::{Pace, Settings, Strategy},
 };
 use support::{
     aws_source::{
@@ -414,7 +414,10 @@ async fn as_many_calls_are_under_way_as_allowed_and_no_more() {
     with_users(&aws, &names.iter().map(String::as_str).collect::<Vec<_>>());
     aws.set_latency(Duration::from_millis(30));
     let few = Settings {
-        max_concurrency: 5,
+        pace: Pace {
+            at_once: 5,
+            per_second: None,
+        },
         ..settings(&aws.endpoint())
     };
     let found = Reader::with(few, Strategy::List, Policy::default())

@@ -1,5 +1,7 @@
 //! The double of AWS, judged by the SDK's own clients.
 
+#[path = "fake_aws/accounts.rs"]
+mod accounts;
 mod support;
 
 use std::collections::BTreeSet;
@@ -23,7 +25,7 @@ use tokio::net::TcpStream;
 
 use support::fake_aws::{
     Action, ErrorCode, FakeAws, Fault, Key, LastUsed, Operation, PageStyle, Password, Population,
-    TimeStyle,
+    Service, TimeStyle,
 };
 
 fn at(text: &str) -> DateTime<Utc> {
@@ -576,23 +578,25 @@ async fn post(aws: &FakeAws, headers: &str, form: &str) -> (u16, String) {
 #[tokio::test]
 async fn every_document_is_well_formed_and_in_the_name_space_of_its_service() {
     let aws = FakeAws::start().await;
-    let key = {
+    let (key, role) = {
         let mut account = aws.account();
         account.alias = Some("acme".to_owned());
         account.add_user("a&b", at("2020-01-01T00:00:00Z"));
         account.complete_report();
-        account.add_key("a&b", at("2020-01-01T00:00:00Z"))
+        let key = account.add_key("a&b", at("2020-01-01T00:00:00Z"));
+        (key, account.add_role("reader"))
     };
     let signed = "Authorization: AWS4-HMAC-SHA256 any\r\n";
     for operation in Operation::ALL {
         let name = operation.name();
-        let (version, space) = match operation {
-            Operation::GetCallerIdentity => {
-                ("2011-06-15", "https://sts.amazonaws.com/doc/2011-06-15/")
-            }
-            _ => ("2010-05-08", "https://iam.amazonaws.com/doc/2010-05-08/"),
+        let (version, space) = match operation.service() {
+            Service::Sts => ("2011-06-15", "https://sts.amazonaws.com/doc/2011-06-15/"),
+            Service::Iam => ("2010-05-08", "https://iam.amazonaws.com/doc/2010-05-08/"),
+            Service::Organizations => continue,
         };
-        let form = format!("Action={name}&Version={version}&UserName=a%26b&AccessKeyId={key}");
+        let form = format!(
+            "Action={name}&Version={version}&UserName=a%26b&AccessKeyId={key}&RoleArn={role}&RoleSessionName=test"
+        );
         let (status, body) = post(&aws, signed, &form).await;
         assert_eq!(status, 200, "{body}");
         assert!(body.starts_with(&format!("<{name}Response xmlns=\"{space}\"><{name}Result>")));

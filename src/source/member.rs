@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::SourceError;
+use super::{SourceError, accounts::Role};
 use crate::key::AccountId;
 
 /// What is refreshed by itself: one account of AWS, or a whole report or demo.
@@ -25,6 +25,8 @@ pub struct Member {
 pub enum Access {
     /// With one's own credentials.
     Own,
+    /// Through a role in it.
+    Role(Arc<Role>),
     /// As a report or the demo is, in one go.
     Whole,
 }

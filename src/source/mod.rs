@@ -14,7 +14,7 @@ use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-use self::{demo::Demo, report::ReportFile};
+use self::{accounts::Accounts, demo::Demo, report::ReportFile};
 pub use self::{
     member::{Access, Discovery, Member},
     once::Once,
@@ -22,12 +22,8 @@ pub use self::{
     reader::Reader,
 };
 use crate::{
-    clock::Clock,
-    counts::RequestCounts,
-    inventory::Inventory,
-    key::AccountId,
-    policy::{ExemptionRule, Policy},
-    reason::Reason,
+    clock::Clock, config::Config, counts::RequestCounts, inventory::Inventory, key::AccountId,
+    policy::ExemptionRule, reason::Reason, snapshot::TagLabel,
 };
 
 /// Which source to read, and as of when.
@@ -144,7 +140,7 @@ impl Source {
     pub fn new(
         args: Args,
         clock: Clock,
-        policy: &Arc<Policy>,
+        config: &Config,
         refresh_interval: Duration,
         counts: Arc<RequestCounts>,
     ) -> Result<Self, UsageError> {
@@ -153,10 +149,16 @@ impl Source {
             as_of: _,
             aws,
         } = args;
+        if source != Choice::Aws && config.accounts != Accounts::Own {
+            return Err(UsageError(
+                "the configuration file has accounts or organization, which are for --source=aws only"
+                    .into(),
+            ));
+        }
         Ok(match source {
             Choice::Aws => Self::Aws(Box::new(aws::Fleet::new(
                 aws,
-                Arc::clone(policy),
+                Arc::clone(&config.policy),
                 refresh_interval,
                 counts,
             )?)),
@@ -178,6 +180,14 @@ impl Source {
         match self {
             Self::Aws(_) | Self::Report(_) => Vec::new(),
             Self::Demo(demo) => demo.exemptions(),
+        }
+    }
+
+    /// The user tags that become labels unless the configuration names any: those of the demo.
+    pub fn tags(&self) -> Arc<[TagLabel]> {
+        match self {
+            Self::Aws(_) | Self::Report(_) => Arc::default(),
+            Self::Demo(_) => Demo::tags(),
         }
     }
 

@@ -28,7 +28,7 @@ use iam_key_exporter::{
     snapshot::{AccountState, KeyIdDisplay, Snapshot},
     source::{
         Access, Member, Outcome, Source, SourceError,
-        aws::{Aws, Fleet, Limits, Origin, Patience, Settings, Strategy},
+        aws::{Aws, Fleet, Limits, Origin, Pace, Patience, Settings, Strategy},
     },
 };
 use tokio::{sync::watch, time::Instant};
@@ -71,7 +71,11 @@ pub fn config(endpoint: &str) -> SdkConfig {
 pub fn settings(endpoint: &str) -> Settings {
     Settings {
         origin: Origin::Config(Box::new(config(endpoint))),
-        max_concurrency: 16,
+        pace: Pace {
+            at_once: 16,
+            per_second: None,
+        },
+        max_total_concurrency: 64,
         ca_bundle: None,
         limits: Limits {
             connect: Duration::from_secs(5),

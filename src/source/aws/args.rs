@@ -25,10 +25,21 @@ pub struct Args {
     )]
     pub profile: Option<String>,
 
-    /// Calls to AWS under way at once
+    /// Calls to AWS under way at once for each account
     #[arg(long = "aws.max-concurrency", env = "IAM_KEY_EXPORTER_AWS_MAX_CONCURRENCY", value_name = "N",
         default_value_t = 16, value_parser = whole_number(1..=256_u16), allow_negative_numbers = true)]
     pub max_concurrency: u16,
+
+    /// Calls to AWS under way at once for all accounts together
+    #[arg(long = "aws.max-total-concurrency", env = "IAM_KEY_EXPORTER_AWS_MAX_TOTAL_CONCURRENCY", value_name = "N",
+        default_value_t = 64, value_parser = whole_number(1..=1024_u16), allow_negative_numbers = true)]
+    pub max_total_concurrency: u16,
+
+    /// Calls to AWS a second for each account; half of them may come at once. IAM throttles an
+    /// account's callers together, at some 20 a second
+    #[arg(long = "aws.requests-per-second", env = "IAM_KEY_EXPORTER_AWS_REQUESTS_PER_SECOND", value_name = "N",
+        default_value_t = 15, value_parser = whole_number(1..=1000_u16), allow_negative_numbers = true)]
+    pub requests_per_second: u16,
 }
 
 /// How the keys of an account are read.

@@ -1,20 +1,17 @@
 //! The calls to AWS, one method a call.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use aws_sdk_iam::types::ReportStateType;
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_types::SdkConfig;
 use chrono::{DateTime, Utc};
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::time::Instant;
 
-use super::{
-    attempts::{CountAttempts, RequireWholeDocuments},
-    failure::CallError,
-    setup::{Settings, configure, retry_partition},
-};
+use super::{failure::CallError, pace::Lane};
 use crate::{
-    counts::{Operation, RequestCounts},
+    counts::Operation,
     inventory::shared_path,
     key::{AccessKey, ArnOwner, KeyName, KeyStatus, LastUse, UsedAt},
 };
@@ -22,17 +19,34 @@ use crate::{
 /// The most that IAM gives on one page.
 const PAGE: i32 = 1000;
 
-/// Attempts of the first call of a refresh at most. Nothing is lost yet if it fails, and a wrong
-/// endpoint or proxy is told within seconds.
-const IDENTITY_ATTEMPTS: u32 = 3;
-
 /// A connection to one account.
 #[derive(Debug)]
 pub(super) struct Api {
-    iam: aws_sdk_iam::Client,
-    sts: aws_sdk_sts::Client,
-    permits: Semaphore,
-    max_concurrency: usize,
+    pub(super) iam: aws_sdk_iam::Client,
+    pub(super) sts: aws_sdk_sts::Client,
+    pub(super) lane: Arc<Lane>,
+    /// All attempts of a call and the pauses between them.
+    pub(super) limit: Duration,
+    /// The configuration with the exporter's own credentials that it was made from.
+    pub(super) base: Arc<SdkConfig>,
+}
+
+/// Makes one call in a lane, retries included, within `limit` and before `deadline`.
+pub(super) async fn call<T, E>(
+    lane: &Arc<Lane>,
+    operation: Operation,
+    limit: Duration,
+    deadline: Instant,
+    request: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+) -> Result<T, CallError>
+where
+    E: std::error::Error + ProvideErrorMetadata + 'static,
+{
+    match tokio::time::timeout_at(deadline, lane.call(limit, request)).await {
+        Ok(Some(answer)) => answer.map_err(|error| CallError::new(operation, &error)),
+        Ok(None) => Err(CallError::too_long(operation, limit)),
+        Err(_) => Err(CallError::out_of_time(operation)),
+    }
 }
 
 /// A page of a listing: its items, and where the next one starts.
@@ -64,32 +78,9 @@ pub(super) struct FetchedReport {
 }
 
 impl Api {
-    /// Sets the SDK up with the default credential and region chains. No call is made yet.
-    pub(super) async fn connect(settings: &Settings, counts: Arc<RequestCounts>) -> Self {
-        let config = configure(settings).await;
-        let partition = retry_partition();
-        let iam = aws_sdk_iam::config::Builder::from(&config)
-            .retry_partition(partition.clone())
-            .interceptor(RequireWholeDocuments)
-            .interceptor(CountAttempts(counts.clone()))
-            .build();
-        let sts = aws_sdk_sts::config::Builder::from(&config)
-            .retry_config(settings.limits.retries(IDENTITY_ATTEMPTS))
-            .retry_partition(partition)
-            .interceptor(RequireWholeDocuments)
-            .interceptor(CountAttempts(counts))
-            .build();
-        Self {
-            iam: aws_sdk_iam::Client::from_conf(iam),
-            sts: aws_sdk_sts::Client::from_conf(sts),
-            permits: Semaphore::new(settings.max_concurrency),
-            max_concurrency: settings.max_concurrency,
-        }
-    }
-
     /// Calls that may be under way at once.
     pub(super) fn max_concurrency(&self) -> usize {
-        self.max_concurrency
+        self.lane.at_once()
     }
 
     /// Makes one call, retries included, within the concurrency allowed and before `deadline`.
@@ -102,14 +93,7 @@ impl Api {
     where
         E: std::error::Error + ProvideErrorMetadata + 'static,
     {
-        let permitted = async {
-            let _permit = self.permits.acquire().await;
-            request.await
-        };
-        match tokio::time::timeout_at(deadline, permitted).await {
-            Ok(answer) => answer.map_err(|error| CallError::new(operation, &error)),
-            Err(_) => Err(CallError::out_of_time(operation)),
-        }
+        call(&self.lane, operation, self.limit, deadline, request).await
     }
 
     /// The account and partition that the credentials belong to.

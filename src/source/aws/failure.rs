@@ -3,18 +3,23 @@
 mod cause;
 mod message;
 
-use std::error::Error;
+use std::{error::Error, time::Duration};
 
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
-use crate::{counts::Operation, reason::Reason, source::SourceError};
+use crate::{
+    counts::{Operation, Service},
+    reason::Reason,
+    source::SourceError,
+};
 
 pub(super) use self::cause::attempt_reason;
 use self::{
     cause::{chain_reason, service_reason},
     message::{discreet, innermost, one_line, service_message},
 };
+use super::role::NotAssumed;
 
 /// A call that failed after its retries.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +41,9 @@ impl CallError {
     where
         E: Error + ProvideErrorMetadata + 'static,
     {
+        if let Some(NotAssumed(error)) = found_in(error) {
+            return error.clone();
+        }
         let (reason, code) = match error {
             SdkError::ServiceError(service) => (
                 service_reason(service.err().meta(), service.raw().status()),
@@ -71,6 +79,16 @@ impl CallError {
         }
     }
 
+    /// The call's own limit passed.
+    pub(super) fn too_long(operation: Operation, limit: Duration) -> Self {
+        Self {
+            operation,
+            reason: Reason::Timeout,
+            code: None,
+            message: format!("not answered within {}", humantime::format_duration(limit)),
+        }
+    }
+
     /// The refresh ran out of time before the call was answered.
     pub(super) fn out_of_time(operation: Operation) -> Self {
         Self {
@@ -85,6 +103,12 @@ impl CallError {
     pub(super) fn is_no_such_entity(&self) -> bool {
         self.code.as_deref() == Some("NoSuchEntity")
     }
+}
+
+/// The error of that type among an error and its sources.
+fn found_in<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
+    std::iter::successors(Some(error), |error| (*error).source())
+        .find_map(|error| error.downcast_ref::<T>())
 }
 
 /// An answer of 200 whose XML isn't one whole document.
@@ -106,14 +130,20 @@ impl From<CallError> for SourceError {
 fn advice(error: &CallError) -> String {
     let operation = error.operation;
     match error.reason {
+        Reason::AccessDenied if operation == Operation::AssumeRole => {
+            "; check that the role exists, that its trust policy allows this caller, that the \
+                external id is the one it asks for, and that the caller is allowed sts:AssumeRole on \
+                it (see docs/accounts.md)"
+                .into()
+        }
         Reason::AccessDenied => format!(
-            "; allow {}:{} (see deploy/aws/iam-policy.json)",
-            if operation == Operation::GetCallerIdentity {
-                "sts"
-            } else {
-                "iam"
-            },
-            operation.as_str()
+            "; allow {}:{} (see deploy/aws/{})",
+            operation.service().prefix(),
+            operation.as_str(),
+            match operation.service() {
+                Service::Organizations => "iam-policy-hub.json",
+                Service::Iam | Service::Sts => "iam-policy.json",
+            }
         ),
         Reason::Credentials if error.message.contains("SSO") => {
             "; log in to the session (aws sso login)".into()

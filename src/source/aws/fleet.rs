@@ -5,7 +5,11 @@ use std::{sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-use super::{Args, Aws, Limits, Origin, Patience, Settings, Strategy, setup};
+use super::{
+    Args, Aws, Limits, Origin, Pace, Patience, Settings, Strategy,
+    connector::{Connector, Line},
+    setup,
+};
 use crate::{
     counts::RequestCounts,
     policy::Policy,
@@ -15,11 +19,10 @@ use crate::{
 /// Knows which accounts there are, and makes their readers.
 #[derive(Debug)]
 pub struct Fleet {
-    settings: Settings,
+    connector: Arc<Connector>,
     strategy: Strategy,
     policy: Arc<Policy>,
     refresh_interval: Duration,
-    counts: Arc<RequestCounts>,
     progress: Progress,
 }
 
@@ -37,10 +40,16 @@ impl Fleet {
             strategy,
             profile,
             max_concurrency,
+            max_total_concurrency,
+            requests_per_second,
         } = args;
         let settings = Settings {
             origin: Origin::DefaultChain { profile },
-            max_concurrency: max_concurrency.into(),
+            pace: Pace {
+                at_once: max_concurrency.into(),
+                per_second: Some(requests_per_second),
+            },
+            max_total_concurrency: max_total_concurrency.into(),
             ca_bundle: setup::ca_bundle(std::env::var_os("AWS_CA_BUNDLE"))?,
             limits: Limits::default(),
             patience: Patience::default(),
@@ -63,11 +72,10 @@ impl Fleet {
         counts: Arc<RequestCounts>,
     ) -> Self {
         Self {
-            settings,
+            connector: Connector::new(settings, counts),
             strategy,
             policy,
             refresh_interval,
-            counts,
             progress: Progress::default(),
         }
     }
@@ -92,12 +100,15 @@ impl Fleet {
 
     /// A new reader of an account.
     pub fn reader(&mut self, member: &Member) -> Aws {
-        let mut aws = Aws::with_settings(
-            self.settings.clone(),
+        let role = match &member.access {
+            Access::Role(role) => Some(Arc::clone(role)),
+            Access::Own | Access::Whole => None,
+        };
+        let mut aws = Aws::new(
+            Line::new(Arc::clone(&self.connector), role),
             self.strategy,
             Arc::clone(&self.policy),
             self.refresh_interval,
-            Arc::clone(&self.counts),
         );
         aws.watch(self.progress.clone());
         aws.rename(member.name.clone());

@@ -4,10 +4,15 @@ mod args;
 mod attempts;
 mod auto;
 mod client;
+mod connector;
 mod credential_report;
 mod failure;
 mod fleet;
 mod list;
+mod pace;
+mod paced;
+mod partition;
+mod role;
 mod setup;
 
 use std::{sync::Arc, time::Duration};
@@ -20,16 +25,18 @@ pub use self::{
     args::{Args, Strategy},
     credential_report::Patience,
     fleet::Fleet,
+    pace::Pace,
     setup::{Limits, Origin, Settings},
 };
 use self::{
     auto::{Dated, Memory, Watch},
     client::Api,
+    connector::Line,
     failure::CallError,
 };
 use super::{Outcome, Progress, SourceError, report};
 use crate::{
-    counts::{Operation, RequestCounts},
+    counts::Operation,
     inventory::{Account, Inventory, Listing, Reading, User},
     key::{AccountId, ArnOwner},
     policy::Policy,
@@ -47,13 +54,9 @@ const OLDEST_REPORT: TimeDelta = TimeDelta::hours(24);
 /// One account of AWS, read again and again.
 #[derive(Debug)]
 pub struct Aws {
-    settings: Settings,
+    line: Line,
     strategy: Strategy,
-    counts: Arc<RequestCounts>,
-    /// The SDK's clients; made anew after the credentials failed, since a profile's session token
-    /// is read only once.
-    api: Option<Api>,
-    /// Whose credentials they were the last time.
+    /// Whose keys are read: that of the role, or whose credentials they were the last time.
     owner: Option<ArnOwner>,
     alias: Option<(DateTime<Utc>, Option<Arc<str>>)>,
     /// What the account is called by whoever lists it.
@@ -67,12 +70,11 @@ pub struct Aws {
 
 impl Aws {
     /// An account that wasn't read yet.
-    pub fn with_settings(
-        settings: Settings,
+    fn new(
+        line: Line,
         strategy: Strategy,
         policy: Arc<Policy>,
         refresh_interval: Duration,
-        counts: Arc<RequestCounts>,
     ) -> Self {
         let interval = TimeDelta::from_std(refresh_interval).unwrap_or(TimeDelta::MAX / 4);
         let watch = Watch::new(&policy, interval);
@@ -81,11 +83,12 @@ impl Aws {
             watch,
             lists_instead: false,
             progress: Progress::default(),
-            settings,
+            owner: line.role().map(|role| ArnOwner {
+                account: role.arn.account(),
+                partition: Arc::clone(role.arn.partition()),
+            }),
+            line,
             strategy,
-            counts,
-            api: None,
-            owner: None,
             alias: None,
             name: None,
         }
@@ -109,17 +112,17 @@ impl Aws {
     /// Reads the account once.
     pub async fn collect(&mut self, now: DateTime<Utc>, deadline: Instant) -> Outcome {
         let start = Instant::now();
-        let api = self.connection().await;
+        let api = self.line.open().await;
         let result = self.read(&api, now, deadline).await;
         let reasons = match &result {
             Ok(inventory) => inventory.reasons(),
             Err(error) => vec![error.reason],
         };
-        if !reasons
+        if reasons
             .iter()
             .any(|reason| matches!(reason, Reason::Credentials | Reason::ExpiredToken))
         {
-            self.api = Some(api);
+            self.line.renew(&api).await;
         }
         Outcome {
             account: self.account(),
@@ -143,8 +146,8 @@ impl Aws {
             };
             return users.into_iter().map(unread).collect();
         }
-        let api = self.connection().await;
-        let read = stream::iter(users)
+        let api = self.line.open().await;
+        stream::iter(users)
             .map(|name| {
                 let api = &api;
                 async move {
@@ -160,26 +163,12 @@ impl Aws {
             .buffer_unordered(api.max_concurrency())
             .collect()
             .boxed()
-            .await;
-        self.api = Some(api);
-        read
-    }
-
-    /// The clients of last time, or new ones. They are given back where they are to be kept.
-    async fn connection(&mut self) -> Api {
-        match self.api.take() {
-            Some(api) => api,
-            None => {
-                Api::connect(&self.settings, Arc::clone(&self.counts))
-                    .boxed()
-                    .await
-            }
-        }
+            .await
     }
 
     /// The error, with the profile if the credentials are to blame and one was chosen.
     fn named(&self, error: SourceError) -> SourceError {
-        match &self.settings.origin {
+        match &self.line.settings().origin {
             Origin::DefaultChain {
                 profile: Some(profile),
             } if error.reason == Reason::Credentials => SourceError {
@@ -196,13 +185,16 @@ impl Aws {
         now: DateTime<Utc>,
         deadline: Instant,
     ) -> Result<Inventory, CallError> {
-        let owner = api.caller(deadline).await?;
+        let owner = match &self.owner {
+            Some(owner) if self.line.role().is_some() => owner.clone(),
+            _ => api.caller(deadline).await?,
+        };
         self.meet(owner.clone());
         let account = Account {
             id: owner.account,
             partition: owner.partition,
             name: self.name.clone(),
-            alias: self.alias(api, now, deadline).await,
+            alias: self.alias(api, now, deadline).await?,
         };
         match self.strategy {
             Strategy::List => {
@@ -238,7 +230,7 @@ impl Aws {
                     if matches!(
                         error.reason,
                         Reason::Credentials | Reason::ExpiredToken | Reason::Network | Reason::Tls
-                    ) =>
+                    ) || error.operation == Operation::AssumeRole =>
                 {
                     Err(error)
                 }
@@ -252,7 +244,8 @@ impl Aws {
 
     /// The newest credential report, parsed.
     async fn report(&self, api: &Api, deadline: Instant) -> Result<Dated, CallError> {
-        let fetched = credential_report::fetch(api, self.settings.patience, deadline).await?;
+        let fetched =
+            credential_report::fetch(api, self.line.settings().patience, deadline).await?;
         let report = report::parse(&fetched.csv).map_err(|error| {
             CallError::malformed(Operation::GetCredentialReport, error.to_string())
         })?;
@@ -282,17 +275,18 @@ impl Aws {
         self.owner = Some(owner);
     }
 
-    /// The account's alias; the last one known if it can't be read.
+    /// The account's alias; the last one known if it can't be read. Fails if the role can't be
+    /// assumed, for then nothing can be read.
     async fn alias(
         &mut self,
         api: &Api,
         now: DateTime<Utc>,
         deadline: Instant,
-    ) -> Option<Arc<str>> {
+    ) -> Result<Option<Arc<str>>, CallError> {
         let known = match self.alias.take() {
             Some((read, alias)) if now - read < ALIAS_LIFETIME => {
                 self.alias = Some((read, alias.clone()));
-                return alias;
+                return Ok(alias);
             }
             Some((_, alias)) => alias,
             None => None,
@@ -300,7 +294,11 @@ impl Aws {
         match api.alias(deadline).await {
             Ok(alias) => {
                 self.alias = Some((now, alias.clone()));
-                alias
+                Ok(alias)
+            }
+            Err(error) if error.operation == Operation::AssumeRole => {
+                self.alias = known.map(|alias| (now - ALIAS_LIFETIME, Some(alias)));
+                Err(error)
             }
             Err(error) => {
                 tracing::debug!(%error, "the account's alias is unknown");
@@ -310,7 +308,7 @@ impl Aws {
                 } else if known.is_some() {
                     self.alias = Some((now - ALIAS_LIFETIME, known.clone()));
                 }
-                known
+                Ok(known)
             }
         }
     }

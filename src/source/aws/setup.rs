@@ -13,12 +13,14 @@ use aws_smithy_http_client::{
     tls::{self, TlsContext, TrustStore},
 };
 use aws_smithy_runtime::client::retries::{RetryPartition, TokenBucket};
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::{
+    http::SharedHttpClient, stalled_stream_protection::StalledStreamProtectionConfig,
+};
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
 use aws_types::{SdkConfig, region::Region};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 
-use super::credential_report::Patience;
+use super::{credential_report::Patience, pace::Pace, paced::PacedClient};
 use crate::source::UsageError;
 
 /// IAM is global; this region signs its requests in the default partition.
@@ -29,8 +31,10 @@ const DEFAULT_REGION: &str = "us-east-1";
 pub struct Settings {
     /// Where credentials, region and endpoint come from.
     pub origin: Origin,
-    /// Calls under way at once.
-    pub max_concurrency: usize,
+    /// How much each account is asked at once.
+    pub pace: Pace,
+    /// How much all accounts together are asked at once.
+    pub max_total_concurrency: usize,
     /// The PEM bundle named by `AWS_CA_BUNDLE`, which the SDK doesn't read by itself
     /// (aws-sdk-rust#1362). As in the AWS CLI it takes the place of the system's roots.
     pub ca_bundle: Option<Vec<u8>>,
@@ -102,14 +106,27 @@ pub(super) fn ca_bundle(path: Option<OsString>) -> Result<Option<Vec<u8>>, Usage
 }
 
 /// The SDK's configuration: its origin's, with the project's own client, time-outs and retries.
-pub(super) async fn configure(settings: &Settings) -> SdkConfig {
+/// Calls to AWS go through the gate; those that credentials are looked up with don't.
+pub(super) async fn configure(settings: &Settings, client: &SharedHttpClient) -> SdkConfig {
+    origin(settings, client.clone())
+        .await
+        .into_builder()
+        .http_client(PacedClient {
+            client: client.clone(),
+            limit: settings.limits.attempt,
+        })
+        // Its grace would run out in the queue. Attempts have a limit from end to end.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .build()
+}
+
+async fn origin(settings: &Settings, client: SharedHttpClient) -> SdkConfig {
     let (timeouts, retries) = (
         settings.limits.timeouts(),
         settings.limits.retries(u32::MAX),
     );
     match &settings.origin {
         Origin::DefaultChain { profile } => {
-            let client = http_client(settings.ca_bundle.clone());
             let mut loader = aws_config::defaults(BehaviorVersion::latest())
                 .http_client(client.clone())
                 .timeout_config(timeouts)
@@ -143,9 +160,6 @@ pub(super) async fn configure(settings: &Settings) -> SdkConfig {
             loader.region(region).load().await
         }
         Origin::Config(config) => {
-            let client = config
-                .http_client()
-                .unwrap_or_else(|| http_client(settings.ca_bundle.clone()));
             let region = config
                 .region()
                 .cloned()
@@ -153,7 +167,6 @@ pub(super) async fn configure(settings: &Settings) -> SdkConfig {
             SdkConfig::clone(config)
                 .into_builder()
                 .behavior_version(BehaviorVersion::latest())
-                .http_client(client)
                 .region(region)
                 .timeout_config(timeouts)
                 .retry_config(retries)
@@ -162,8 +175,15 @@ pub(super) async fn configure(settings: &Settings) -> SdkConfig {
     }
 }
 
-/// The SDK's own client reads neither `AWS_CA_BUNDLE` nor the proxy variables, so it is built here.
-fn http_client(ca_bundle: Option<Vec<u8>>) -> SharedHttpClient {
+/// The client of the settings' origin, or one that does what the SDK's own doesn't: heed
+/// `AWS_CA_BUNDLE` and the proxy variables.
+pub(super) fn http_client(settings: &Settings) -> SharedHttpClient {
+    if let Origin::Config(config) = &settings.origin
+        && let Some(client) = config.http_client()
+    {
+        return client;
+    }
+    let ca_bundle = settings.ca_bundle.clone();
     Builder::new().build_with_connector_fn(move |settings, components| {
         let mut connector = Connector::builder().proxy_config(ProxyConfig::from_env());
         connector.set_connector_settings(settings.cloned());
@@ -188,12 +208,12 @@ fn http_client(ca_bundle: Option<Vec<u8>>) -> SharedHttpClient {
 }
 
 impl Limits {
+    /// Those that don't count the time in the queue before the gate; for the others see
+    /// [`PacedClient`] and [`super::pace::Lane::call`].
     fn timeouts(&self) -> TimeoutConfig {
         TimeoutConfig::builder()
             .connect_timeout(self.connect)
             .read_timeout(self.read)
-            .operation_attempt_timeout(self.attempt)
-            .operation_timeout(self.operation)
             .build()
     }
 

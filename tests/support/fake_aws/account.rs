@@ -4,90 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
+use super::identity::{Key, LastUsed, Role, Root, User};
 use super::page::PageStyle;
 use super::report::Report;
 use super::wire::{ErrorCode, Failure};
-
-/// When and where a key was last used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LastUsed {
-    /// AWS says never, or not since it began to record this.
-    Never,
-    /// At a time, for a service, in a region (`N/A` for global ones).
-    At {
-        time: DateTime<Utc>,
-        service: String,
-        region: String,
-    },
-}
-
-impl LastUsed {
-    /// By S3 in us-east-1.
-    pub fn at(time: DateTime<Utc>) -> Self {
-        Self::At {
-            time,
-            service: "s3".to_owned(),
-            region: "us-east-1".to_owned(),
-        }
-    }
-}
-
-/// An access key. Its id is the key of the map it is in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Key {
-    /// `Active`, `Inactive`, or anything else that AWS may come up with.
-    pub status: String,
-    pub created: DateTime<Utc>,
-    pub last_used: LastUsed,
-}
-
-impl Key {
-    /// An active key that was never used.
-    pub fn active(created: DateTime<Utc>) -> Self {
-        Self {
-            status: "Active".to_owned(),
-            created,
-            last_used: LastUsed::Never,
-        }
-    }
-}
-
-/// A console password.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Password {
-    pub changed: DateTime<Utc>,
-    pub last_used: Option<DateTime<Utc>>,
-}
-
-/// An IAM user. Its name is the key of the map it is in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct User {
-    /// The unique id, `AIDA…`: another one when a user is created again under an old name.
-    pub id: String,
-    /// Begins and ends with `/`.
-    pub path: String,
-    pub created: DateTime<Utc>,
-    pub password: Option<Password>,
-    pub mfa: bool,
-    pub tags: BTreeMap<String, String>,
-    keys: BTreeMap<String, Key>,
-}
-
-impl User {
-    /// The keys by id, which is the order AWS numbers them in.
-    pub fn keys(&self) -> &BTreeMap<String, Key> {
-        &self.keys
-    }
-}
-
-/// The root user.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Root {
-    pub created: DateTime<Utc>,
-    pub password_last_used: Option<DateTime<Utc>>,
-    pub mfa: bool,
-    pub keys: Vec<Key>,
-}
 
 /// One AWS account.
 pub struct Account {
@@ -97,6 +17,8 @@ pub struct Account {
     pub partition: String,
     pub alias: Option<String>,
     pub root: Root,
+    /// By name.
+    pub roles: BTreeMap<String, Role>,
     /// The fake's clock. It ages the credential report and stands still until it is set.
     pub now: DateTime<Utc>,
     /// How long the pages of listings are.
@@ -110,11 +32,11 @@ pub struct Account {
 }
 
 impl Account {
-    /// Account 123456789012 in the partition `aws`, without users, at noon of 2026-06-01.
-    pub(super) fn new() -> Self {
+    /// An account in the partition `aws`, without users, at noon of 2026-06-01.
+    pub(super) fn new(id: &str) -> Self {
         let now = instant("2026-06-01T12:00:00Z");
         Self {
-            id: "123456789012".to_owned(),
+            id: id.to_owned(),
             partition: "aws".to_owned(),
             alias: None,
             root: Root {
@@ -123,6 +45,7 @@ impl Account {
                 mfa: true,
                 keys: Vec::new(),
             },
+            roles: BTreeMap::new(),
             now,
             page_style: PageStyle::default(),
             report: Report::default(),
@@ -130,6 +53,12 @@ impl Account {
             holders: HashMap::new(),
             serial: 0,
         }
+    }
+
+    /// Makes ids that no other account makes, as AWS does.
+    pub(super) fn with_unique_ids(mut self) -> Self {
+        self.serial = self.id.parse::<u64>().expect("12 digits") << SERIAL_BITS;
+        self
     }
 
     /// Sets the fake's clock.
@@ -240,6 +169,17 @@ impl Account {
         }
     }
 
+    /// Adds a role at the path `/` that asks for no external id. Returns its ARN.
+    pub fn add_role(&mut self, name: &str) -> String {
+        let role = Role {
+            path: "/".to_owned(),
+            external_id: None,
+        };
+        let arn = self.role_arn(name, &role);
+        self.roles.insert(name.to_owned(), role);
+        arn
+    }
+
     /// Gives the root user so many active keys and no other.
     pub fn set_root_keys_active(&mut self, count: usize) {
         self.root.keys = vec![Key::active(self.root.created); count];
@@ -267,6 +207,14 @@ impl Account {
         )
     }
 
+    /// The role's ARN.
+    pub(super) fn role_arn(&self, name: &str, role: &Role) -> String {
+        format!(
+            "arn:{}:iam::{}:role{}{name}",
+            self.partition, self.id, role.path
+        )
+    }
+
     pub(super) fn root_arn(&self) -> String {
         format!("arn:{}:iam::{}:root", self.partition, self.id)
     }
@@ -291,6 +239,9 @@ impl Account {
         String::from_utf8(text).expect("the digits are ASCII")
     }
 }
+
+/// An account can make so many ids, as a power of two, before they run into those of another.
+const SERIAL_BITS: u32 = 22;
 
 /// A time as IAM writes it.
 pub(super) fn zulu(time: DateTime<Utc>) -> String {

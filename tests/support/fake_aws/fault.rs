@@ -46,8 +46,10 @@ impl Action {
 #[derive(Clone, Debug)]
 pub struct Fault {
     operation: Option<Operation>,
+    account: Option<String>,
     user_name: Option<String>,
     access_key_id: Option<String>,
+    role_arn: Option<String>,
     /// The first call that it applies to; the first of all is 1.
     from: u64,
     /// How many calls it applies to; no end where `None`.
@@ -69,13 +71,29 @@ impl Fault {
     pub fn everywhere(action: Action) -> Self {
         Self {
             operation: None,
+            account: None,
             user_name: None,
             access_key_id: None,
+            role_arn: None,
             from: 1,
             count: None,
             seen: 0,
             action,
         }
+    }
+
+    /// Only calls with credentials of this account.
+    #[must_use]
+    pub fn account(mut self, id: &str) -> Self {
+        self.account = Some(id.to_owned());
+        self
+    }
+
+    /// Only calls with this `RoleArn`.
+    #[must_use]
+    pub fn role(mut self, arn: &str) -> Self {
+        self.role_arn = Some(arn.to_owned());
+        self
     }
 
     /// Only calls with this `UserName`.
@@ -123,6 +141,8 @@ impl Fault {
     /// Counts the call if it matches, and tells whether the fault applies to it.
     fn applies(&mut self, call: &Call) -> bool {
         let matches = self.operation.is_none_or(|wanted| wanted == call.operation)
+            && self.account.as_ref().is_none_or(|id| *id == call.account)
+            && wanted(self.role_arn.as_ref(), call.role_arn.as_ref())
             && wanted(self.user_name.as_ref(), call.user_name.as_ref())
             && wanted(self.access_key_id.as_ref(), call.access_key_id.as_ref());
         if !matches {

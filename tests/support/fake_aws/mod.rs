@@ -1,4 +1,4 @@
-//! A double of AWS IAM and STS: one account behind a local HTTP endpoint that speaks the AWS query protocol.
+//! A double of AWS IAM, STS and Organizations behind a local HTTP endpoint: one account, or thousands.
 //!
 //! It exists for what other doubles don't do: real pagination, the life of a credential report, throttling, latency and
 //! faults on demand, and counts of every call. The SDK's own clients are its judges, see `tests/fake_aws.rs`.
@@ -11,6 +11,17 @@
 //! // … point a client at aws.endpoint() …
 //! assert_eq!(aws.calls().of(Operation::ListAccessKeys), 2);
 //! ```
+//!
+//! More accounts are reached as in AWS, through roles: the access key id of a session tells its account.
+//!
+//! ```ignore
+//! let site = aws.add_account("111122223333");
+//! let role = site.account().add_role("reader");
+//! aws.organization().add("111122223333", "team-a");
+//! site.set_rate_limit(Service::Iam, 20.0, 20);
+//! // … assume `role` with a client of aws.endpoint() …
+//! assert_eq!(site.counts().of(Operation::ListUsers), 1);
+//! ```
 
 #![allow(
     dead_code,
@@ -20,48 +31,44 @@
 )]
 
 mod account;
+mod body;
 mod fault;
+mod iam;
+mod identity;
 mod operation;
+mod organization;
+mod organizations;
 mod page;
 mod population;
 mod report;
 mod server;
+mod session;
+mod shared;
+mod site;
 mod traffic;
 mod wire;
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-pub use account::{Account, Key, LastUsed, Password, Root, User};
+pub use account::Account;
 pub use fault::{Action, Fault};
-pub use operation::Operation;
+pub use identity::{Key, LastUsed, Password, Role, Root, User};
+pub use operation::{Operation, Service};
+pub use organization::{Member, MemberState, Organization, StateFields, Unit};
 pub use page::PageStyle;
 pub use population::Population;
 pub use report::{Report, TimeStyle};
-pub use traffic::{Call, Calls};
+pub use shared::OrganizationGuard;
+pub use site::Site;
+pub use traffic::{Call, Calls, Counts};
 pub use wire::ErrorCode;
 
-use traffic::Traffic;
-
-/// What the server's tasks and the handle share. A std mutex: neither is ever held across an await.
-struct Shared {
-    account: Mutex<Account>,
-    traffic: Mutex<Traffic>,
-}
-
-impl Shared {
-    fn account(&self) -> MutexGuard<'_, Account> {
-        self.account.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn traffic(&self) -> MutexGuard<'_, Traffic> {
-        self.traffic.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+use shared::Shared;
 
 /// Where the server runs, and how it ends.
 enum Host {
@@ -93,7 +100,7 @@ impl FakeAws {
         let address = listener
             .local_addr()
             .expect("a bound listener has an address");
-        let shared = Arc::new(Shared::new());
+        let shared = Arc::new(Shared::default());
         let task = tokio::spawn(server::serve(listener, Arc::clone(&shared)));
         Self {
             shared,
@@ -113,7 +120,7 @@ impl FakeAws {
         let address = listener
             .local_addr()
             .expect("a bound listener has an address");
-        let shared = Arc::new(Shared::new());
+        let shared = Arc::new(Shared::default());
         let (stop, stopped) = oneshot::channel();
         let served = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
@@ -144,7 +151,7 @@ impl FakeAws {
         }
     }
 
-    /// The URL for `endpoint_url` or `AWS_ENDPOINT_URL`, for IAM and STS alike.
+    /// The URL for `endpoint_url` or `AWS_ENDPOINT_URL`, for all services alike.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -168,12 +175,52 @@ impl FakeAws {
         ]
     }
 
-    /// The account, to be read and changed. Don't hold it across an await: no request is answered meanwhile.
+    /// The first account, that of all credentials but those of sessions. Don't hold it across an await: no request is
+    /// answered meanwhile.
     pub fn account(&self) -> MutexGuard<'_, Account> {
-        self.shared.account()
+        self.shared.home.account()
     }
 
-    /// Adds a fault to the plan. The first one that applies to a call decides it; delays add up.
+    /// The first account, with what is let through to it.
+    pub fn home(&self) -> &Site {
+        &self.shared.home
+    }
+
+    /// Adds an account: without users, without roles, and in no organization.
+    ///
+    /// # Panics
+    /// If there is one of this id, or the id isn't 12 digits.
+    pub fn add_account(&self, id: &str) -> Arc<Site> {
+        self.shared.add(id)
+    }
+
+    /// Takes an account away, and all sessions for it.
+    pub fn remove_account(&self, id: &str) {
+        self.shared.remove(id);
+    }
+
+    /// The account of that id.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn site(&self, id: &str) -> Arc<Site> {
+        self.shared
+            .site(id)
+            .unwrap_or_else(|| panic!("the fake has no account {id}"))
+    }
+
+    /// The organization that the first account manages: made when it is asked for, with that account alone in it.
+    /// Don't hold it across an await.
+    pub fn organization(&self) -> OrganizationGuard<'_> {
+        self.shared.organization()
+    }
+
+    /// How long sessions last, whatever `AssumeRole` asks for.
+    pub fn set_session_lifetime(&self, lifetime: Duration) {
+        self.shared.settings().session_lifetime = Some(lifetime);
+    }
+
+    /// Adds a fault to the plan, for every account. The first one that applies to a call decides it; delays add up.
     pub fn inject(&self, fault: Fault) {
         self.shared.traffic().faults.push(fault);
     }
@@ -193,17 +240,23 @@ impl FakeAws {
         self.shared.traffic().latency = latency;
     }
 
-    /// Lets through `per_second` calls on average and `burst` at once, and throttles the rest as AWS does.
+    /// Lets through `per_second` calls of IAM on average and `burst` at once to each account, those to come included,
+    /// and throttles the rest as AWS does. Other services have limits of their own, see [`Site::set_rate_limit`].
     pub fn set_rate_limit(&self, per_second: f64, burst: u32) {
-        self.shared.traffic().limit(per_second, burst);
+        self.shared.limit(Some((per_second, burst)));
     }
 
     /// Lets every call through.
     pub fn clear_rate_limit(&self) {
-        self.shared.traffic().unlimit();
+        self.shared.limit(None);
     }
 
-    /// What was called since the start or the last reset.
+    /// Keeps no log of calls from now on, for load: [`Site::counts`] go on.
+    pub fn keep_no_log(&self) {
+        self.shared.traffic().keeps_log = false;
+    }
+
+    /// What was called since the start or the last reset, of all accounts.
     pub fn calls(&self) -> Calls {
         self.shared.traffic().calls()
     }
@@ -211,15 +264,6 @@ impl FakeAws {
     /// Starts counting anew. Calls in flight stay in flight.
     pub fn reset_calls(&self) {
         self.shared.traffic().reset_calls();
-    }
-}
-
-impl Shared {
-    fn new() -> Self {
-        Self {
-            account: Mutex::new(Account::new()),
-            traffic: Mutex::new(Traffic::default()),
-        }
     }
 }
 

@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::account::{Account, Key, LastUsed};
+use super::account::Account;
+use super::identity::{Key, LastUsed};
 
 /// A made-up account for load: so many users with so many keys, a share of whom hold one key that is overdue under the
 /// usual 90 days. All other keys are at most 60 days old, so not even near.

@@ -3,7 +3,8 @@
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
-use super::account::{Account, Key, LastUsed, zulu};
+use super::account::{Account, zulu};
+use super::identity::{Key, LastUsed};
 use super::wire::{ErrorCode, Failure};
 
 /// How times are written in the report. Both are seen in the wild.

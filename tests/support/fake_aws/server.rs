@@ -1,14 +1,12 @@
 //! The HTTP side: connections, requests, and answers that may be broken on purpose.
 
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http_body_util::BodyExt as _;
-use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
@@ -17,10 +15,12 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::Shared;
+use super::body::AnswerBody;
 use super::fault::Action;
 use super::operation::{Operation, Service};
-use super::traffic::Call;
+use super::session::Caller;
+use super::shared::Shared;
+use super::site::Site;
 use super::wire::{ErrorCode, Failure, Form, document};
 
 /// Accepts and serves until it is dropped, and all its connections with it.
@@ -51,18 +51,23 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 /// Counts a request as being under way until it is answered or its client gives up.
-struct InFlight(Arc<Shared>);
+struct InFlight {
+    shared: Arc<Shared>,
+    site: Arc<Site>,
+}
 
 impl InFlight {
-    fn enter(shared: Arc<Shared>) -> Self {
+    fn enter(shared: Arc<Shared>, site: Arc<Site>) -> Self {
         shared.traffic().enter();
-        Self(shared)
+        site.enter();
+        Self { shared, site }
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.traffic().leave();
+        self.site.leave();
+        self.shared.traffic().leave();
     }
 }
 
@@ -71,32 +76,46 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, io::Error> {
     let arrived = Instant::now();
-    let in_flight = InFlight::enter(shared);
-    let signed = request.headers().contains_key(AUTHORIZATION);
+    let caller = Caller::of(request.headers());
+    // Credentials of an account that isn't there are told so in its own time, by the account of all the others.
+    let known = shared.site_of(caller.as_ref());
+    let site = known.clone().unwrap_or_else(|| Arc::clone(&shared.home));
+    let in_flight = InFlight::enter(shared, Arc::clone(&site));
+    let shared = &in_flight.shared;
+    let target = request.headers().get("x-amz-target").cloned();
     let body = request
         .into_body()
         .collect()
         .await
         .map_err(io::Error::other)?
         .to_bytes();
-    let form = Form::parse(&body);
-    let operation = match Operation::from_form(&form) {
-        Ok(operation) => operation,
-        Err(failure) => return Ok(failed(&failure, Service::Iam)),
+    let (operation, form) = match read(target.as_ref(), &body) {
+        Ok(read) => read,
+        Err(failure) => {
+            let service = target.map_or(Service::Iam, |_| Service::Organizations);
+            return Ok(failed(&failure, service));
+        }
     };
-    let decision = in_flight.0.traffic().admit(Call::new(operation, &form));
+    let service = operation.service();
+    let decision = shared.admit(&site, operation, &form);
     tokio::time::sleep_until(arrived + decision.delay).await;
-    if !signed {
-        let failure = Failure::of(ErrorCode::MissingAuthenticationToken);
-        return Ok(failed(&failure, operation.service()));
-    }
-    let proper = || match operation.answer(&mut in_flight.0.account(), &form) {
+    let authenticated = match (caller, known) {
+        (None, _) => Err(Failure::of(ErrorCode::MissingAuthenticationToken)),
+        (Some(_), None) => Err(Failure::of(ErrorCode::InvalidClientTokenId)),
+        (Some(caller), Some(site)) => caller.authenticate(&site),
+    };
+    let caller = match authenticated {
+        Ok(caller) => caller,
+        Err(failure) => return Ok(failed(&failure, service)),
+    };
+    let proper = || match shared.answer(operation, &site, &caller, &form) {
+        Ok(result) if service == Service::Organizations => json(StatusCode::OK, result),
         Ok(result) => xml(StatusCode::OK, document(operation, &result, REQUEST_ID)),
-        Err(failure) => failed(&failure, operation.service()),
+        Err(failure) => failed(&failure, service),
     };
     Ok(match decision.action {
         None | Some(Action::Delay(_)) => proper(),
-        Some(Action::Error(code)) => failed(&injected(&in_flight.0, operation, code), operation.service()),
+        Some(Action::Error(code)) => failed(&injected(&caller, operation, code), service),
         Some(Action::Status(status)) => {
             let text = format!("<html><body><h1>{status}</h1></body></html>");
             respond(status_code(status), "text/html", text.into())
@@ -104,7 +123,7 @@ async fn answer(
         Some(Action::Hang) => std::future::pending().await,
         Some(Action::Close) => return Err(io::Error::other("closed on purpose")),
         Some(Action::HalfBody) => proper().map(AnswerBody::cut_in_half),
-        Some(Action::TruncatedXml) => halve(proper()),
+        Some(Action::TruncatedXml) => proper().map(AnswerBody::halved),
         Some(Action::BadXml) => {
             let text = format!("<{0}Response><{0}Result></{0}Response>\n", operation.name());
             xml(StatusCode::OK, text)
@@ -122,14 +141,24 @@ async fn answer(
     })
 }
 
+/// What is asked, in either protocol.
+fn read(target: Option<&HeaderValue>, body: &[u8]) -> Result<(Operation, Form), Failure> {
+    let Some(target) = target else {
+        let form = Form::parse(body);
+        return Ok((Operation::from_form(&form)?, form));
+    };
+    let operation = Operation::from_target(target.to_str().unwrap_or_default())?;
+    Ok((operation, Form::from_json(body)?))
+}
+
 /// Any will do: nothing is looked up by it.
 const REQUEST_ID: &str = "7a62c49f-347e-4fc4-9331-6e8eEXAMPLE";
 
-fn injected(shared: &Shared, operation: Operation, code: ErrorCode) -> Failure {
+fn injected(caller: &str, operation: Operation, code: ErrorCode) -> Failure {
     if code == ErrorCode::AccessDenied {
         let message = format!(
-            "User: {} is not authorized to perform: {}:{} because no identity-based policy allows the {1}:{2} action",
-            shared.account().caller_arn(),
+            "User: {caller} is not authorized to perform: {}:{} because no identity-based policy allows the {0}:{1} \
+             action",
             operation.service().name(),
             operation.name(),
         );
@@ -139,11 +168,22 @@ fn injected(shared: &Shared, operation: Operation, code: ErrorCode) -> Failure {
 }
 
 fn failed(failure: &Failure, service: Service) -> Response<AnswerBody> {
+    if service == Service::Organizations {
+        let (status, body) = failure.json();
+        return json(status, body);
+    }
     xml(failure.code.status(), failure.document(service, REQUEST_ID))
 }
 
+fn json(status: StatusCode, body: String) -> Response<AnswerBody> {
+    with_request_id(respond(status, "application/x-amz-json-1.1", body.into()))
+}
+
 fn xml(status: StatusCode, document: String) -> Response<AnswerBody> {
-    let mut response = respond(status, "text/xml", document.into());
+    with_request_id(respond(status, "text/xml", document.into()))
+}
+
+fn with_request_id(mut response: Response<AnswerBody>) -> Response<AnswerBody> {
     response
         .headers_mut()
         .insert("x-amzn-requestid", HeaderValue::from_static(REQUEST_ID));
@@ -159,87 +199,6 @@ fn respond(status: StatusCode, content_type: &'static str, body: Bytes) -> Respo
     response
 }
 
-fn halve(response: Response<AnswerBody>) -> Response<AnswerBody> {
-    response.map(|body| {
-        let half = body.bytes.len() / 2;
-        AnswerBody::whole(body.bytes.slice(..half))
-    })
-}
-
 fn status_code(status: u16) -> StatusCode {
     StatusCode::from_u16(status).expect("a test gives a status between 100 and 999")
-}
-
-/// A body that is sent whole, or breaks off half-way.
-struct AnswerBody {
-    bytes: Bytes,
-    length: u64,
-    next: Step,
-}
-
-#[derive(Clone, Copy)]
-enum Step {
-    Whole,
-    Half,
-    Flush,
-    Break,
-    Done,
-}
-
-impl AnswerBody {
-    fn whole(bytes: Bytes) -> Self {
-        Self {
-            length: bytes.len() as u64,
-            bytes,
-            next: Step::Whole,
-        }
-    }
-
-    fn cut_in_half(self) -> Self {
-        Self {
-            next: Step::Half,
-            ..self
-        }
-    }
-}
-
-impl Body for AnswerBody {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        match self.next {
-            Step::Whole => {
-                self.next = Step::Done;
-                Poll::Ready(Some(Ok(Frame::data(self.bytes.clone()))))
-            }
-            Step::Half => {
-                self.next = Step::Flush;
-                let half = self.bytes.len() / 2;
-                Poll::Ready(Some(Ok(Frame::data(self.bytes.slice(..half)))))
-            }
-            // hyper writes out what it has when a body has nothing ready, and drops it when a body fails.
-            Step::Flush => {
-                self.next = Step::Break;
-                context.waker().wake_by_ref();
-                Poll::Pending
-            }
-            Step::Break => {
-                self.next = Step::Done;
-                Poll::Ready(Some(Err(io::Error::other("cut off on purpose"))))
-            }
-            Step::Done => Poll::Ready(None),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        matches!(self.next, Step::Done)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.length)
-    }
 }

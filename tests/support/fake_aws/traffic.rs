@@ -1,29 +1,34 @@
-//! What passes through: counts, latency and the rate limit.
+//! What passes through, to all accounts and to each: calls, counts and latency.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
-use super::fault::{Action, Plan};
+use super::fault::Plan;
 use super::operation::Operation;
-use super::wire::{ErrorCode, Form};
+use super::wire::Form;
 
 /// One attempt of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
+    /// The account of the credentials.
+    pub account: String,
     pub operation: Operation,
     pub user_name: Option<String>,
     pub access_key_id: Option<String>,
+    /// The role to be assumed.
+    pub role_arn: Option<String>,
     /// It was answered with `Throttling`, by the rate limit or by a fault.
     pub throttled: bool,
 }
 
 impl Call {
-    pub(super) fn new(operation: Operation, form: &Form) -> Self {
+    pub(super) fn new(account: String, operation: Operation, form: &Form) -> Self {
         Self {
+            account,
             operation,
             user_name: form.get("UserName").map(str::to_owned),
             access_key_id: form.get("AccessKeyId").map(str::to_owned),
+            role_arn: form.get("RoleArn").map(str::to_owned),
             throttled: false,
         }
     }
@@ -82,6 +87,12 @@ impl Calls {
         ids
     }
 
+    /// Those of one account.
+    #[must_use]
+    pub fn of_account(&self, id: &str) -> Vec<&Call> {
+        self.log.iter().filter(|call| call.account == id).collect()
+    }
+
     fn calls_of(&self, operation: Operation) -> impl Iterator<Item = &Call> {
         self.log
             .iter()
@@ -89,36 +100,68 @@ impl Calls {
     }
 }
 
-/// Everything that is decided about a call before it is answered.
-pub(super) struct Decision {
-    pub(super) delay: Duration,
-    pub(super) action: Option<Action>,
+/// How often operations were called. Each attempt of a client that retries is a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    calls: BTreeMap<Operation, usize>,
+    throttled: BTreeMap<Operation, usize>,
+    /// The most requests that were under way at one moment.
+    pub max_in_flight: usize,
 }
 
-/// The state of the road to the account.
-#[derive(Default)]
+impl Counts {
+    pub(super) fn with_in_flight(now: usize) -> Self {
+        Self {
+            max_in_flight: now,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn add(&mut self, call: &Call) {
+        *self.calls.entry(call.operation).or_default() += 1;
+        if call.throttled {
+            *self.throttled.entry(call.operation).or_default() += 1;
+        }
+    }
+
+    /// All attempts.
+    pub fn total(&self) -> usize {
+        self.calls.values().sum()
+    }
+
+    /// The attempts of one operation.
+    pub fn of(&self, operation: Operation) -> usize {
+        self.calls.get(&operation).copied().unwrap_or_default()
+    }
+
+    /// The attempts that were throttled.
+    pub fn throttled(&self) -> usize {
+        self.throttled.values().sum()
+    }
+}
+
+/// What the accounts share of the road to them.
 pub(super) struct Traffic {
     pub(super) faults: Plan,
     pub(super) latency: Duration,
-    bucket: Option<Bucket>,
+    pub(super) keeps_log: bool,
     calls: Calls,
     in_flight: usize,
 }
 
+impl Default for Traffic {
+    fn default() -> Self {
+        Self {
+            faults: Plan::default(),
+            latency: Duration::ZERO,
+            keeps_log: true,
+            calls: Calls::default(),
+            in_flight: 0,
+        }
+    }
+}
+
 impl Traffic {
-    pub(super) fn limit(&mut self, per_second: f64, burst: u32) {
-        self.bucket = Some(Bucket {
-            per_second,
-            burst: f64::from(burst),
-            tokens: f64::from(burst),
-            filled: Instant::now(),
-        });
-    }
-
-    pub(super) fn unlimit(&mut self) {
-        self.bucket = None;
-    }
-
     pub(super) fn calls(&self) -> Calls {
         self.calls.clone()
     }
@@ -139,40 +182,9 @@ impl Traffic {
         self.in_flight -= 1;
     }
 
-    /// Logs a call and decides it: faults first, so that they hit when a test says, then the rate limit.
-    pub(super) fn admit(&mut self, mut call: Call) -> Decision {
-        let (delay, mut action) = self.faults.decide(&call);
-        if action.is_none() && self.bucket.as_mut().is_some_and(|bucket| !bucket.take()) {
-            action = Some(Action::Error(ErrorCode::Throttling));
+    pub(super) fn log(&mut self, call: Call) {
+        if self.keeps_log {
+            self.calls.log.push(call);
         }
-        call.throttled = action.as_ref().is_some_and(Action::is_throttle);
-        self.calls.log.push(call);
-        Decision {
-            delay: self.latency + delay,
-            action,
-        }
-    }
-}
-
-/// A token bucket.
-struct Bucket {
-    per_second: f64,
-    burst: f64,
-    tokens: f64,
-    filled: Instant,
-}
-
-impl Bucket {
-    /// Takes a token if there is one, and tells whether there was.
-    fn take(&mut self) -> bool {
-        let now = Instant::now();
-        let gained = now.duration_since(self.filled).as_secs_f64() * self.per_second;
-        self.filled = now;
-        self.tokens = (self.tokens + gained).min(self.burst);
-        if self.tokens < 1.0 {
-            return false;
-        }
-        self.tokens -= 1.0;
-        true
     }
 }

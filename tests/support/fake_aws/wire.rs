@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use hyper::StatusCode;
 use quick_xml::escape::escape;
+use serde_json::json;
 
 use super::operation::{Operation, Service};
 
@@ -13,6 +14,25 @@ pub(super) struct Form(Vec<(String, String)>);
 impl Form {
     pub(super) fn parse(body: &[u8]) -> Self {
         Self(form_urlencoded::parse(body).into_owned().collect())
+    }
+
+    /// The fields of a JSON object that are texts or numbers, under the same names.
+    pub(super) fn from_json(body: &[u8]) -> Result<Self, Failure> {
+        use serde_json::Value;
+        let Ok(Value::Object(fields)) = serde_json::from_slice(body) else {
+            return Err(Failure::of(ErrorCode::SerializationException));
+        };
+        let text = |value| match value {
+            Value::String(text) => Some(text),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        };
+        let fields = fields.into_iter();
+        Ok(Self(
+            fields
+                .filter_map(|(name, value)| Some((name, text(value)?)))
+                .collect(),
+        ))
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {
@@ -59,6 +79,16 @@ pub enum ErrorCode {
     Throttling,
     /// 400: a parameter is out of range.
     ValidationError,
+    /// 400, of Organizations: the caller is in no organization.
+    OrganizationsNotInUse,
+    /// 400, of Organizations: no such root or organizational unit.
+    ParentNotFound,
+    /// 400, of protocols in JSON: the body isn't a JSON object.
+    SerializationException,
+    /// 400, of Organizations: no such account, root or organizational unit.
+    TargetNotFound,
+    /// 400, of protocols in JSON: no such operation.
+    UnknownOperation,
 }
 
 impl ErrorCode {
@@ -81,6 +111,27 @@ impl ErrorCode {
             Self::ServiceUnavailable => "ServiceUnavailable",
             Self::Throttling => "Throttling",
             Self::ValidationError => "ValidationError",
+            Self::OrganizationsNotInUse => "AWSOrganizationsNotInUseException",
+            Self::ParentNotFound => "ParentNotFoundException",
+            Self::SerializationException => "SerializationException",
+            Self::TargetNotFound => "TargetNotFoundException",
+            Self::UnknownOperation => "UnknownOperationException",
+        }
+    }
+
+    /// The end of `__type` in JSON: where a service has both protocols, many errors have another name there.
+    fn json_code(self) -> &'static str {
+        match self {
+            Self::AccessDenied => "AccessDeniedException",
+            Self::ExpiredToken => "ExpiredTokenException",
+            Self::InvalidClientTokenId => "UnrecognizedClientException",
+            Self::MissingAuthenticationToken => "MissingAuthenticationTokenException",
+            Self::SignatureDoesNotMatch => "InvalidSignatureException",
+            Self::ServiceFailure => "ServiceException",
+            Self::ServiceUnavailable => "ServiceUnavailableException",
+            Self::Throttling => "TooManyRequestsException",
+            Self::ValidationError => "InvalidInputException",
+            other => other.code(),
         }
     }
 
@@ -89,7 +140,12 @@ impl ErrorCode {
         match self {
             Self::InvalidAction
             | Self::MissingAction
+            | Self::OrganizationsNotInUse
+            | Self::ParentNotFound
+            | Self::SerializationException
+            | Self::TargetNotFound
             | Self::Throttling
+            | Self::UnknownOperation
             | Self::ValidationError => StatusCode::BAD_REQUEST,
             Self::AccessDenied
             | Self::ExpiredToken
@@ -127,6 +183,11 @@ impl ErrorCode {
             Self::ServiceUnavailable => "Service Unavailable",
             Self::Throttling => "Rate exceeded",
             Self::ValidationError => "A parameter is out of range",
+            Self::OrganizationsNotInUse => "Your account is not a member of an organization.",
+            Self::ParentNotFound => "We can't find a parent with the ParentId that you specified.",
+            Self::SerializationException => "The body of the request is not a JSON object",
+            Self::TargetNotFound => "You specified a target that doesn't exist.",
+            Self::UnknownOperation => "The operation is not known",
         }
     }
 }
@@ -149,6 +210,16 @@ impl Failure {
     /// With the message that AWS gives.
     pub(super) fn of(code: ErrorCode) -> Self {
         Self::new(code, code.message())
+    }
+
+    /// As services that speak JSON give it: nearly every error of the client is a 400 there.
+    pub(super) fn json(&self) -> (StatusCode, String) {
+        let status = match self.code.status() {
+            status if status.is_server_error() => status,
+            _ => StatusCode::BAD_REQUEST,
+        };
+        let body = json!({ "__type": self.code.json_code(), "Message": self.message });
+        (status, body.to_string())
     }
 
     pub(super) fn document(&self, service: Service, request_id: &str) -> String {

@@ -8,9 +8,16 @@ use aws_sdk_iam::operation::{
     get_access_key_last_used::GetAccessKeyLastUsedError,
     get_account_summary::GetAccountSummaryError, get_credential_report::GetCredentialReportError,
     list_access_keys::ListAccessKeysError, list_account_aliases::ListAccountAliasesError,
-    list_users::ListUsersError,
+    list_user_tags::ListUserTagsError, list_users::ListUsersError,
 };
-use aws_sdk_sts::operation::get_caller_identity::GetCallerIdentityError;
+use aws_sdk_organizations::operation::{
+    list_accounts::ListAccountsError, list_accounts_for_parent::ListAccountsForParentError,
+    list_organizational_units_for_parent::ListOrganizationalUnitsForParentError,
+    list_tags_for_resource::ListTagsForResourceError,
+};
+use aws_sdk_sts::operation::{
+    assume_role::AssumeRoleError, get_caller_identity::GetCallerIdentityError,
+};
 use aws_smithy_runtime_api::{
     client::{interceptors::context, orchestrator::OrchestratorError},
     http::StatusCode,
@@ -61,12 +68,18 @@ fn metadata(error: &context::Error) -> Option<&ErrorMetadata> {
         GetCredentialReportError,
         GetAccountSummaryError,
         ListAccountAliasesError,
+        ListUserTagsError,
+        AssumeRoleError,
+        ListAccountsError,
+        ListAccountsForParentError,
+        ListOrganizationalUnitsForParentError,
+        ListTagsForResourceError,
     )
 }
 
 /// The cause that AWS's own error code and HTTP status name.
 ///
-/// Source: IAM API Reference, "Common Errors", and STS API Reference, "Common Errors".
+/// Source: the API References of IAM, STS and Organizations, "Common Errors".
 pub(super) fn service_reason(meta: &ErrorMetadata, status: StatusCode) -> Reason {
     match meta.code() {
         Some(

@@ -20,7 +20,7 @@ pub(super) fn service_message(meta: &ErrorMetadata, response: &HttpResponse) -> 
         (Some(code), Some(message)) => format!("{code}: {message}"),
         (Some(code), None) => code.to_owned(),
         (None, _) => format!(
-            "HTTP {} with an answer that is not IAM's XML",
+            "HTTP {} with an answer that is not AWS's",
             response.status().as_u16()
         ),
     }

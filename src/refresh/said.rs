@@ -1,0 +1,191 @@
+//! What the log tells of refreshes: what begins, changes or ends is said once, and of much that
+//! happens at once, a few in full and the rest in sum.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use tokio::time::Instant;
+
+use super::known::reasons;
+use crate::{
+    inventory::Inventory,
+    key::AccountId,
+    reason::Reason,
+    source::{Outcome, SourceError},
+};
+
+/// How many accounts are spoken of in full within one [`WINDOW`].
+const IN_FULL: usize = 10;
+
+/// How long after the first news the sum of what wasn't said in full is told.
+const WINDOW: Duration = Duration::from_secs(30);
+
+/// What was last said, so that an account is said to fail once, and not at each attempt.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    accounts: BTreeMap<Option<AccountId>, Vec<Reason>>,
+    discovery: Option<SourceError>,
+    failures: Window,
+    successes: Window,
+}
+
+/// News of one kind since the first of them.
+#[derive(Debug, Default)]
+struct Window {
+    begun: Option<Instant>,
+    in_full: usize,
+    /// The accounts that weren't spoken of, by why they failed.
+    withheld: usize,
+    reasons: BTreeMap<Reason, usize>,
+}
+
+impl Window {
+    /// Whether this news may be told in full. What may not is kept for the sum.
+    fn admits(&mut self, reasons: &[Reason], now: Instant) -> bool {
+        self.begun.get_or_insert(now);
+        if self.in_full < IN_FULL {
+            self.in_full += 1;
+            return true;
+        }
+        self.withheld += 1;
+        for reason in reasons {
+            *self.reasons.entry(*reason).or_default() += 1;
+        }
+        false
+    }
+
+    fn end(&self) -> Option<Instant> {
+        self.begun.map(|begun| begun + WINDOW)
+    }
+
+    /// What was withheld, if the window has ended.
+    fn close(&mut self, now: Instant) -> Option<Self> {
+        if self.end()? > now {
+            return None;
+        }
+        let closed = std::mem::take(self);
+        (closed.withheld > 0).then_some(closed)
+    }
+
+    fn by_reason(&self) -> String {
+        let reasons = self.reasons.iter();
+        let reasons: Vec<_> = reasons
+            .map(|(why, count)| format!("{why}={count}"))
+            .collect();
+        reasons.join(",")
+    }
+}
+
+impl Said {
+    /// Logs an outcome: a failure that begins or changes at WARN, the first success and a recovery
+    /// at INFO, all else at DEBUG.
+    pub(super) fn say(&mut self, account: Option<AccountId>, outcome: &Outcome, now: Instant) {
+        let failures = reasons(&outcome.result);
+        let is_news = self.accounts.get(&account) != Some(&failures);
+        let window = if failures.is_empty() {
+            &mut self.successes
+        } else {
+            &mut self.failures
+        };
+        let in_full = is_news && window.admits(&failures, now);
+        let name = name(account);
+        match &outcome.result {
+            Err(error) if in_full => tracing::warn!(
+                account = name, reason = %error.reason, "refresh failed: {error}"
+            ),
+            Err(error) => tracing::debug!(
+                account = name, reason = %error.reason, "refresh failed again: {error}"
+            ),
+            Ok(found) => say_read(&name, found, &failures, outcome.duration, in_full),
+        }
+        self.accounts.insert(account, failures);
+        if account.is_some() {
+            self.accounts.remove(&None);
+        }
+    }
+
+    /// Logs what became of a discovery: a failure that begins or changes at WARN, its end at INFO.
+    pub(super) fn say_discovery(&mut self, trouble: Option<&SourceError>) {
+        let is_news = self.discovery.as_ref() != trouble;
+        match trouble {
+            Some(error) if is_news => tracing::warn!(
+                reason = %error.reason,
+                "the accounts could not be discovered, so those known are kept: {error}"
+            ),
+            Some(error) => {
+                tracing::debug!(reason = %error.reason, "discovery failed again: {error}");
+            }
+            None if is_news => tracing::info!("the accounts can be discovered again"),
+            None => {}
+        }
+        self.discovery = trouble.cloned();
+    }
+
+    /// Forgets an account that is gone: if it comes back, that is news.
+    pub(super) fn forget(&mut self, account: AccountId) {
+        self.accounts.remove(&Some(account));
+    }
+
+    /// When there may be a sum to tell.
+    pub(super) fn due(&self) -> Option<Instant> {
+        [&self.failures, &self.successes]
+            .into_iter()
+            .filter_map(Window::end)
+            .min()
+    }
+
+    /// Tells the sum of what wasn't said in full, where it is time.
+    pub(super) fn sum_up(&mut self, now: Instant) {
+        if let Some(failures) = self.failures.close(now) {
+            tracing::warn!(
+                accounts = failures.withheld,
+                reasons = failures.by_reason(),
+                "refreshes of more accounts failed or were incomplete; each is told of at debug level"
+            );
+        }
+        if let Some(successes) = self.successes.close(now) {
+            tracing::info!(
+                accounts = successes.withheld,
+                "more accounts were read completely"
+            );
+        }
+    }
+}
+
+fn name(account: Option<AccountId>) -> String {
+    account.map_or_else(|| "unknown".to_owned(), |id| id.to_string())
+}
+
+/// Logs that an account was read, completely or in part.
+fn say_read(account: &str, found: &Inventory, failures: &[Reason], took: Duration, in_full: bool) {
+    let users = found.users.len();
+    let unread = found.unread_users();
+    let keys: usize = found.users.iter().map(|user| user.keys.len()).sum();
+    let seconds = took.as_secs_f64();
+    let reasons: Vec<_> = failures.iter().map(|reason| reason.as_str()).collect();
+    let reasons = reasons.join(",");
+    let first = found.first_trouble();
+    match (failures.is_empty(), in_full) {
+        (false, true) => tracing::warn!(
+            account,
+            users,
+            keys,
+            unread,
+            reasons,
+            seconds,
+            first,
+            "refresh was incomplete; what was known before of the rest is kept"
+        ),
+        (false, false) => tracing::debug!(
+            account,
+            users,
+            keys,
+            unread,
+            reasons,
+            seconds,
+            first,
+            "refresh was incomplete again"
+        ),
+        (true, true) => tracing::info!(account, users, keys, seconds, "account read completely"),
+        (true, false) => tracing::debug!(account, users, keys, seconds, "account read completely"),
+    }
+}
