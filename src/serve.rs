@@ -22,10 +22,8 @@ use crate::{
     snapshot::Snapshot,
     source::{self, Source, UsageError},
     web::{
-        self,
-        listen::BindError,
+        self, Reload, StartError,
         routes::{Probe, Readiness, Routes, RoutesConfig},
-        server::{self, Limits},
     },
 };
 
@@ -62,9 +60,9 @@ pub enum ServeError {
     /// A setting can't be used.
     #[error(transparent)]
     Usage(#[from] UsageError),
-    /// An address can't be listened on.
+    /// Nothing can be served.
     #[error(transparent)]
-    Bind(#[from] BindError),
+    Web(#[from] StartError),
     /// The operating system refused to tell of signals.
     #[error("signals can't be handled")]
     Signals(#[source] std::io::Error),
@@ -106,30 +104,25 @@ pub async fn serve(args: Args) -> Result<(), ServeError> {
     let (publish, snapshot) = watch::channel(Arc::new(before));
 
     let mut signals = Signals::new().map_err(ServeError::Signals)?;
-    let web::Args {
-        listen_addresses,
-        telemetry_path,
-        disable_page,
-    } = web;
-    let bound = server::bind(&listen_addresses, Limits::default()).await?;
+    let bound = web::bind(&web).await?;
     tracing::info!(version = VERSION, revision = REVISION, "started");
-    for address in bound.addresses() {
-        tracing::info!(%address, "listening");
-    }
+    bound.announce();
 
     let (stop, stopped) = watch::channel(());
     let mut tasks = JoinSet::new();
     let exposer = metrics::exposer(snapshot.clone(), clock, requests, Arc::clone(&counts));
     let routes = Routes::new(RoutesConfig {
-        telemetry_path,
+        telemetry_path: web.telemetry_path,
         exposer,
         probe: probe(snapshot.clone()),
         snapshot,
         clock,
-        page: !disable_page,
+        page: !web.disable_page,
     });
+    let (reload, _requests) = Reload::channel();
+    let reload = web.enable_lifecycle.then_some(reload);
     tasks.spawn(async move {
-        web::serve(bound, routes, until_dropped(stopped)).await;
+        bound.serve(routes, reload, until_dropped(stopped)).await;
         "the web server"
     });
     let refresher = Refresher::new(source, clock, refresh, counts, publish);

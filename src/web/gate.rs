@@ -3,13 +3,11 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use hyper::header::{
-    CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
-};
+use hyper::header::{HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Response, StatusCode};
 use tokio::sync::Semaphore;
 
+use super::answer::text;
 use super::auth::{Authenticator, Login};
 use super::body::ResponseBody;
 use super::live::Live;
@@ -64,13 +62,13 @@ impl Gate {
     {
         let current = self.live.current().await;
         if current.is_broken {
-            return refusal(
+            return text(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "The web configuration is broken; the log has more.\n",
             );
         }
         if !current.is_within_rate() {
-            let mut refusal = refusal(StatusCode::TOO_MANY_REQUESTS, "Too many requests.\n");
+            let mut refusal = text(StatusCode::TOO_MANY_REQUESTS, "Too many requests.\n");
             refusal.headers_mut().insert(RETRY_AFTER, 1.into());
             return refusal;
         }
@@ -101,7 +99,7 @@ impl Gate {
         match self.logins.check(users, headers).await {
             Login::Passed => self.scrape(path, answer).await,
             Login::Failed => {
-                let mut refusal = refusal(StatusCode::UNAUTHORIZED, "Unauthorized.\n");
+                let mut refusal = text(StatusCode::UNAUTHORIZED, "Unauthorized.\n");
                 refusal.headers_mut().insert(
                     WWW_AUTHENTICATE,
                     HeaderValue::from_static(r#"Basic realm="iam-key-exporter", charset="UTF-8""#),
@@ -109,8 +107,8 @@ impl Gate {
                 refusal
             }
             Login::Busy => {
-                let text = "Too many logins wait to be checked.\n";
-                let mut refusal = refusal(StatusCode::SERVICE_UNAVAILABLE, text);
+                let why = "Too many logins wait to be checked.\n";
+                let mut refusal = text(StatusCode::SERVICE_UNAVAILABLE, why);
                 refusal.headers_mut().insert(RETRY_AFTER, 1.into());
                 refusal
             }
@@ -128,25 +126,11 @@ impl Gate {
             return answer().await;
         }
         let Ok(place) = Arc::clone(free).try_acquire_owned() else {
-            let text =
+            let why =
                 format!("{most} scrapes are under way, which is the limit; try again later.\n");
-            return refusal(StatusCode::SERVICE_UNAVAILABLE, text);
+            return text(StatusCode::SERVICE_UNAVAILABLE, why);
         };
         // A scrape is under way until its last byte is sent.
         answer().await.map(|body| body.holding(place))
     }
-}
-
-fn refusal(status: StatusCode, text: impl Into<Bytes>) -> Response<ResponseBody> {
-    let text = text.into();
-    let length = text.len();
-    let mut response = Response::new(ResponseBody::from(text));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; charset=utf-8"),
-    );
-    headers.insert(CONTENT_LENGTH, length.into());
-    response
 }

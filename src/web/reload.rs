@@ -1,6 +1,11 @@
 //! Asking for a reload over HTTP: `POST /-/reload`.
 
+use hyper::header::{HeaderMap, HeaderName};
+use hyper::{Method, Response, StatusCode};
 use tokio::sync::{mpsc, oneshot};
+
+use super::answer::{not_allowed, text};
+use super::body::ResponseBody;
 
 /// What became of a reload; an error is one line for whoever asked.
 pub type Outcome = Result<(), String>;
@@ -34,6 +39,42 @@ impl Reload {
             Err(_) => None,
         };
         outcome.unwrap_or_else(|| Err("nobody reloads any more".into()))
+    }
+}
+
+/// Where a browser says that a request comes from (Fetch Metadata, 2.3).
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Answers a request for a reload, with the statuses of Prometheus.
+pub(super) async fn respond(
+    method: &Method,
+    headers: &HeaderMap,
+    reload: Option<&Reload>,
+) -> Response<ResponseBody> {
+    let Some(reload) = reload else {
+        return text(
+            StatusCode::FORBIDDEN,
+            "Reloading over HTTP is turned off; --web.enable-lifecycle turns it on.\n",
+        );
+    };
+    if method != Method::POST && method != Method::PUT {
+        return not_allowed("POST, PUT", "Only POST and PUT are allowed here.\n");
+    }
+    // A browser sends a login along that the page of somebody else makes use of.
+    let site = headers.get(SEC_FETCH_SITE);
+    if site.is_some_and(|site| site != "same-origin" && site != "none") {
+        let refusal = "A page of another site may not ask for this.\n";
+        return text(StatusCode::FORBIDDEN, refusal);
+    }
+    match reload.ask().await {
+        Ok(()) => text(StatusCode::OK, "Reloaded.\n"),
+        Err(why) => {
+            let why = why.replace(char::is_control, " ");
+            text(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                format!("Not reloaded: {why}\n"),
+            )
+        }
     }
 }
 

@@ -32,6 +32,11 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// How many files may be open with all these connections.
+    pub fn files(&self) -> u64 {
+        (self.connections + OTHER_FILES) as u64
+    }
+
     /// The same, with no more connections than `files` open files leave room for.
     #[must_use]
     pub fn within_files(self, files: u64) -> Self {
