@@ -5,6 +5,7 @@ pub mod aws;
 pub mod demo;
 mod member;
 mod once;
+mod outcome;
 mod progress;
 mod reader;
 pub mod report;
@@ -18,16 +19,16 @@ use self::{accounts::Accounts, demo::Demo, report::ReportFile};
 pub use self::{
     member::{Access, Discovery, Member},
     once::Once,
+    outcome::{Outcome, SourceError},
     progress::Progress,
     reader::Reader,
 };
 use crate::{
     clock::Clock,
+    config::Config,
     counts::RequestCounts,
-    inventory::Inventory,
-    key::AccountId,
     policy::{ExemptionRule, Policy},
-    reason::Reason,
+    snapshot::TagLabel,
 };
 
 /// Which source to read, and as of when.
@@ -62,6 +63,19 @@ pub enum Choice {
     Report(PathBuf),
     /// A made-up organisation.
     Demo,
+}
+
+impl Choice {
+    /// Whether this source can be read as the configuration says.
+    pub fn accepts(&self, config: &Config) -> Result<(), UsageError> {
+        if *self != Self::Aws && config.accounts != Accounts::Own {
+            return Err(UsageError(
+                "the configuration file has accounts or organization, which are for --source=aws only"
+                    .into(),
+            ));
+        }
+        Ok(())
+    }
 }
 
 impl FromStr for Choice {
@@ -107,27 +121,6 @@ impl Args {
     }
 }
 
-/// Why a source could not give an account's inventory.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct SourceError {
-    /// The cause, as it is counted.
-    pub reason: Reason,
-    /// What failed, where, and what to do about it, on one line and without secrets.
-    pub message: String,
-}
-
-/// What one refresh found of one account.
-#[derive(Debug)]
-pub struct Outcome {
-    /// Whose; `None` if the account's id could not be learned.
-    pub account: Option<AccountId>,
-    /// What was read, or why nothing was.
-    pub result: Result<Inventory, SourceError>,
-    /// How long it took.
-    pub duration: Duration,
-}
-
 /// A source: it knows which parts there are to read, and makes the reader of each.
 #[derive(Debug)]
 pub enum Source {
@@ -144,7 +137,7 @@ impl Source {
     pub fn new(
         args: Args,
         clock: Clock,
-        policy: &Arc<Policy>,
+        config: &Config,
         refresh_interval: Duration,
         counts: Arc<RequestCounts>,
     ) -> Result<Self, UsageError> {
@@ -153,16 +146,19 @@ impl Source {
             as_of: _,
             aws,
         } = args;
-        Ok(match source {
+        source.accepts(config)?;
+        let mut source = match source {
             Choice::Aws => Self::Aws(Box::new(aws::Fleet::new(
                 aws,
-                Arc::clone(policy),
+                Arc::clone(&config.policy),
                 refresh_interval,
                 counts,
             )?)),
             Choice::Report(path) => Self::Report(path),
             Choice::Demo => Self::Demo(Demo::new(clock.now())),
-        })
+        };
+        source.reconfigure(&config.accounts, &config.policy, &config.wanted_tags());
+        Ok(source)
     }
 
     /// Tells `progress` of the users found and read by the readers made from now on. Only AWS takes
@@ -178,6 +174,14 @@ impl Source {
         match self {
             Self::Aws(_) | Self::Report(_) => Vec::new(),
             Self::Demo(demo) => demo.exemptions(),
+        }
+    }
+
+    /// The user tags that become labels unless the configuration names any: those of the demo.
+    pub fn tags(&self) -> Arc<[TagLabel]> {
+        match self {
+            Self::Aws(_) | Self::Report(_) => Arc::default(),
+            Self::Demo(_) => Demo::tags(),
         }
     }
 

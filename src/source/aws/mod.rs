@@ -283,9 +283,16 @@ impl Aws {
     async fn report(&self, api: &Api, deadline: Instant) -> Result<Dated, CallError> {
         let fetched =
             credential_report::fetch(api, self.line.settings().patience, deadline).await?;
-        let report = report::parse(&fetched.csv).map_err(|error| {
-            CallError::malformed(Operation::GetCredentialReport, error.to_string())
-        })?;
+        let malformed = |what: String| CallError::malformed(Operation::GetCredentialReport, what);
+        let report = report::parse(&fetched.csv).map_err(|error| malformed(error.to_string()))?;
+        // Every report has the root user's row, so one without rows isn't that of an empty account.
+        let account = report.owner.as_ref().map(|owner| owner.account);
+        if account.is_none() || account != self.owner.as_ref().map(|owner| owner.account) {
+            return Err(malformed(match account {
+                None => "it has no rows, not even the root user's".into(),
+                Some(other) => format!("it is of account {other}, not of the caller's"),
+            }));
+        }
         Ok(Dated {
             report,
             generated: fetched.generated,

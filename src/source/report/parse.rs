@@ -32,6 +32,10 @@ pub fn parse(bytes: &[u8]) -> Result<Report, ParseError> {
         .flexible(true)
         .from_reader(text.as_bytes());
     let header = reader.headers().map_err(unreadable)?.clone();
+    // No column's name has one, so an open quote swallowed rows.
+    if header.iter().any(|column| column.contains(['\n', '\r'])) {
+        return Err(ParseError::LineInHeader);
+    }
     let mut rows = Rows::new(text, Columns::find(&header)?);
     let mut record = StringRecord::new();
     while reader.read_record(&mut record).map_err(unreadable)? {
@@ -540,6 +544,15 @@ mod tests {
         }
         let error = parse(format!("{HEADER},arn\n").as_bytes()).unwrap_err();
         assert_eq!(error, ParseError::ColumnTwice { column: "arn" });
+    }
+
+    #[test]
+    fn a_header_that_swallowed_rows_is_no_report() {
+        let (row, quoted) = ("alice,arn:aws:iam::111122223333:user/alice", "\"cert");
+        for end in ["\n", "\r\n"] {
+            let text = format!("{HEADER},{quoted}{end}{row}{end}");
+            assert_eq!(parse(text.as_bytes()), Err(ParseError::LineInHeader));
+        }
     }
 
     #[test]
