@@ -20,7 +20,7 @@ pub mod clock;
 pub mod counts;
 pub mod dashboards;
 pub mod glob;
-mod intern;
+pub mod intern;
 pub mod inventory;
 pub mod key;
 pub mod logging;

@@ -191,8 +191,8 @@ fn as_if_used_since(user: &User, grounds: &Grounds<'_>) -> User {
             LastUse::At(last) => last.clone(),
             LastUse::Never => UsedAt {
                 time: key.created,
-                service: Arc::from("N/A"),
-                region: Arc::from("N/A"),
+                service: "N/A".into(),
+                region: "N/A".into(),
             },
             LastUse::Unknown => continue,
         };
