@@ -3,7 +3,7 @@
 //! ```text
 //!  sources (I/O in)      core (pure)              surfaces (I/O out)
 //!  source::aws     ─┐    inventory → snapshot  ┌─ metrics, served by web at /metrics
-//!  source::report  ─┼─▶  key, policy,         ─┼─ web: probes and landing page
+//!  source::report  ─┼─▶  key, policy,         ─┼─ web: page, API and probes
 //!  source::demo    ─┘    rotation              └─ check, plan: a terminal, CI (each reads once)
 //!         ▲ refresh: interval, jitter, time-out, back-off; keeps the last good data
 //! ```
@@ -17,9 +17,11 @@
 pub mod check;
 pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod counts;
 pub mod dashboards;
 pub mod glob;
+mod html;
 pub mod intern;
 pub mod inventory;
 pub mod key;
@@ -38,4 +40,5 @@ pub mod source;
 pub mod storage;
 mod visible;
 pub mod web;
+pub mod worklist;
 pub mod yaml;

@@ -13,9 +13,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
+use chrono::DateTime;
+use iam_key_exporter::clock::Clock;
 use iam_key_exporter::metrics::exposition::Exposer;
+use iam_key_exporter::snapshot::{KeyIdDisplay, Snapshot};
 use iam_key_exporter::web::listen::ListenAddress;
-use iam_key_exporter::web::routes::{Readiness, Routes};
+use iam_key_exporter::web::routes::{Readiness, Routes, RoutesConfig};
 use iam_key_exporter::web::server::{self, Limits};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
@@ -25,7 +28,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
@@ -73,16 +76,26 @@ impl Server {
                 Readiness::NotReady("no account was read yet".into())
             }
         });
-        let routes = Routes::new(path.parse().unwrap(), exposer, probe);
+        let before = Snapshot::before_first_refresh(
+            Arc::default(),
+            KeyIdDisplay::Full,
+            Duration::from_mins(5),
+        );
+        let routes = Routes::new(RoutesConfig {
+            telemetry_path: path.parse().unwrap(),
+            exposer,
+            probe,
+            snapshot: watch::channel(Arc::new(before)).1,
+            clock: Clock::Fixed(DateTime::UNIX_EPOCH),
+            page: true,
+        });
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(bound.run(
             move |request| {
                 let routes = routes.clone();
                 async move {
                     let (head, _) = request.into_parts();
-                    routes
-                        .respond(&head.method, head.uri.path(), &head.headers)
-                        .await
+                    routes.respond(&head.method, &head.uri, &head.headers).await
                 }
             },
             async {
@@ -425,7 +438,7 @@ async fn readiness_follows_the_probe_and_health_does_not() {
 }
 
 #[tokio::test]
-async fn the_landing_page_links_to_the_metrics_and_allows_no_script() {
+async fn the_page_links_to_the_metrics_and_allows_no_script_but_its_own() {
     let exposer = Exposer::new(|| registries(1));
     let listen = ["127.0.0.1:0"];
     let server = Server::start_with(exposer, "/iam&keys", &listen, Limits::default()).await;
@@ -437,11 +450,13 @@ async fn the_landing_page_links_to_the_metrics_and_allows_no_script() {
         "<html lang=\"en\">",
         "<title>",
         "name=\"viewport\"",
-        "href=\"/iam&amp;keys\"",
+        "href=\"./iam&amp;keys\"",
+        "href=\"./api/v1/keys\"",
     ] {
         assert!(page.text().contains(part), "{part}");
     }
-    assert!(!page.text().contains("<script"));
+    assert_eq!(page.text().matches("<script").count(), 1);
+    assert!(page.headers["content-security-policy"].contains("script-src 'sha256-"));
     assert_eq!(server.get("/iam&keys").await.status, 200);
     assert_eq!(server.get("/metrics").await.status, 404);
 }

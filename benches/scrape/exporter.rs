@@ -8,11 +8,13 @@ use std::{
 use anyhow::Context as _;
 use iam_key_exporter::{
     clock::Clock,
+    config::Reloads,
     counts::{RefreshCounts, RequestCounts},
     metrics::{self, exposition::Exposer},
+    snapshot::Snapshot,
     web::{
         self,
-        routes::{Readiness, Routes},
+        routes::{Readiness, Routes, RoutesConfig},
         server::{self, Limits},
     },
 };
@@ -30,11 +32,15 @@ use super::{
 /// The role of a process that serves so many keys.
 #[tokio::main]
 pub(crate) async fn serve(keys: usize) -> anyhow::Result<()> {
-    let routes = Routes::new(
-        "/metrics".parse().expect("the path is a telemetry path"),
-        exposer(keys),
-        Arc::new(|| Readiness::Ready),
-    );
+    let snapshot = snapshot(keys);
+    let routes = Routes::new(RoutesConfig {
+        telemetry_path: "/metrics".parse().expect("the path is a telemetry path"),
+        exposer: exposer(snapshot.clone()),
+        probe: Arc::new(|| Readiness::Ready),
+        snapshot,
+        clock: Clock::Fixed(population::now()),
+        page: true,
+    });
     let listen = "127.0.0.1:0".parse().expect("the address is an address");
     let bound = server::bind(&[listen], Limits::default()).await?;
     println!("{}", bound.addresses()[0].port());
@@ -52,7 +58,7 @@ pub(crate) struct Render {
 /// The role of a process that renders so many keys in each kind, without a server.
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn time_renders(keys: usize) -> anyhow::Result<()> {
-    let exposer = exposer(keys);
+    let exposer = exposer(snapshot(keys));
     for kind in Kind::ALL {
         let began = Instant::now();
         let mut times = Vec::new();
@@ -73,15 +79,19 @@ pub(crate) async fn time_renders(keys: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn exposer(keys: usize) -> Exposer {
-    // A snapshot whose sender is gone stays as it is.
-    let (_, snapshot) = watch::channel(Arc::new(population::snapshot(keys)));
+/// A snapshot whose sender is gone stays as it is.
+fn snapshot(keys: usize) -> watch::Receiver<Arc<Snapshot>> {
+    watch::channel(Arc::new(population::snapshot(keys))).1
+}
+
+fn exposer(snapshot: watch::Receiver<Arc<Snapshot>>) -> Exposer {
     metrics::exposer(
         snapshot,
         Clock::Fixed(population::now()),
         Arc::new(RequestCounts::default()),
         Arc::new(RefreshCounts::default()),
         None,
+        Reloads::started(population::now()),
     )
 }
 

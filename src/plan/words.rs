@@ -33,7 +33,7 @@ impl Named<'_> {
 }
 
 /// "last used 2 hours ago in s3/us-east-1"
-pub(super) fn last_use(key: &AccessKey, now: DateTime<Utc>) -> String {
+pub(crate) fn last_use(key: &AccessKey, now: DateTime<Utc>) -> String {
     match &key.last_use {
         LastUse::Never => "never used".to_owned(),
         LastUse::Unknown => "its last use unknown".to_owned(),
@@ -63,7 +63,7 @@ fn due(due: DateTime<Utc>, now: DateTime<Utc>) -> String {
 }
 
 /// A span in its largest whole unit, rounded down; less than nothing counts as nothing.
-fn span(span: TimeDelta) -> String {
+pub(crate) fn span(span: TimeDelta) -> String {
     let units = [
         (span.num_days(), "day"),
         (span.num_hours(), "hour"),
@@ -77,7 +77,7 @@ fn span(span: TimeDelta) -> String {
 }
 
 /// An instant as IAM writes it.
-pub(super) fn instant(instant: DateTime<Utc>) -> String {
+pub(crate) fn instant(instant: DateTime<Utc>) -> String {
     instant.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 

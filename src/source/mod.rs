@@ -25,8 +25,10 @@ pub use self::{
 };
 use crate::{
     clock::Clock,
+    config::Config,
     counts::RequestCounts,
     policy::{ExemptionRule, Policy},
+    snapshot::TagLabel,
 };
 
 /// Which source to read, and as of when.
@@ -61,6 +63,19 @@ pub enum Choice {
     Report(PathBuf),
     /// A made-up organisation.
     Demo,
+}
+
+impl Choice {
+    /// Whether this source can be read as the configuration says.
+    pub fn accepts(&self, config: &Config) -> Result<(), UsageError> {
+        if *self != Self::Aws && config.accounts != Accounts::Own {
+            return Err(UsageError(
+                "the configuration file has accounts or organization, which are for --source=aws only"
+                    .into(),
+            ));
+        }
+        Ok(())
+    }
 }
 
 impl FromStr for Choice {
@@ -122,7 +137,7 @@ impl Source {
     pub fn new(
         args: Args,
         clock: Clock,
-        policy: &Arc<Policy>,
+        config: &Config,
         refresh_interval: Duration,
         counts: Arc<RequestCounts>,
     ) -> Result<Self, UsageError> {
@@ -131,16 +146,19 @@ impl Source {
             as_of: _,
             aws,
         } = args;
-        Ok(match source {
+        source.accepts(config)?;
+        let mut source = match source {
             Choice::Aws => Self::Aws(Box::new(aws::Fleet::new(
                 aws,
-                Arc::clone(policy),
+                Arc::clone(&config.policy),
                 refresh_interval,
                 counts,
             )?)),
             Choice::Report(path) => Self::Report(path),
             Choice::Demo => Self::Demo(Demo::new(clock.now())),
-        })
+        };
+        source.reconfigure(&config.accounts, &config.policy, &config.wanted_tags());
+        Ok(source)
     }
 
     /// Tells `progress` of the users found and read by the readers made from now on. Only AWS takes
@@ -156,6 +174,14 @@ impl Source {
         match self {
             Self::Aws(_) | Self::Report(_) => Vec::new(),
             Self::Demo(demo) => demo.exemptions(),
+        }
+    }
+
+    /// The user tags that become labels unless the configuration names any: those of the demo.
+    pub fn tags(&self) -> Arc<[TagLabel]> {
+        match self {
+            Self::Aws(_) | Self::Report(_) => Arc::default(),
+            Self::Demo(_) => Demo::tags(),
         }
     }
 

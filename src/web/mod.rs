@@ -3,9 +3,13 @@
 //! [`server::bind`] turns listen addresses into a [`server::Bound`] server, which serves what
 //! [`routes::Routes`] answers until it is told to stop.
 
+mod answer;
+mod api;
 pub mod body;
+pub mod config;
 pub mod listen;
 pub mod negotiation;
+mod page;
 pub mod reload;
 pub mod routes;
 pub mod server;
@@ -23,7 +27,7 @@ pub async fn serve(bound: Bound, routes: Routes, shutdown: impl Future<Output = 
         let routes = routes.clone();
         async move {
             routes
-                .respond(request.method(), request.uri().path(), request.headers())
+                .respond(request.method(), request.uri(), request.headers())
                 .await
         }
     };
@@ -55,6 +59,14 @@ pub struct Args {
         help_heading = "Web"
     )]
     pub telemetry_path: TelemetryPath,
+
+    /// Serve no page and no API, only metrics and health checks
+    #[arg(
+        long = "web.disable-page",
+        env = "IAM_KEY_EXPORTER_WEB_DISABLE_PAGE",
+        help_heading = "Web"
+    )]
+    pub disable_page: bool,
 }
 
 #[cfg(test)]
@@ -81,6 +93,7 @@ mod tests {
         let args = parse(&[]).unwrap();
         assert_eq!(args.listen_addresses, [":10114".parse().unwrap()]);
         assert_eq!(args.telemetry_path.as_str(), "/metrics");
+        assert!(!args.disable_page);
     }
 
     #[test]

@@ -4,8 +4,8 @@
 //! account's next slot in time; and one of the permits that all accounts share. The permits are given
 //! out in the order of asking, and an account can ask for no more than its own concurrency at once,
 //! so that one with thousands of users is one in the queue among others. An attempt that isn't
-//! answered within [`PROMPT`] gives its permit back: an endpoint that hangs costs the others that
-//! second, once, and from then on its account tries one call at a time until an answer comes.
+//! answered within [`PROMPT`] gives its permit back: an account that hangs costs the others that much
+//! time, once, and from then on its account tries one call at a time until an answer comes.
 //!
 //! It is attempts that wait, not calls: what pauses between two attempts holds nothing.
 
@@ -23,9 +23,9 @@ use tokio::{
     time::{Instant, sleep_until, timeout, timeout_at},
 };
 
-/// How long an attempt may hold one of the permits that all accounts share. IAM answers within a
-/// tenth of that.
-const PROMPT: Duration = Duration::from_secs(1);
+/// How long an attempt may hold one of the permits that all accounts share. IAM answers within a part
+/// of that.
+const PROMPT: Duration = Duration::from_millis(500);
 
 /// Attempts that may go on without a permit, for each one that all accounts share. More than that
 /// are no account that hangs but a network that does.

@@ -1,0 +1,288 @@
+//! How TLS is spoken: from the file's words to what `rustls` takes.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::pem::{Error as PemError, PemObject as _};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::NoServerSessionStorage;
+use rustls::sign::CertifiedKey;
+use rustls::{InconsistentKeys, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
+
+use super::client_auth;
+use super::file::TlsSection;
+use super::names;
+use crate::yaml::{Spanned, YamlError};
+
+pub(super) const FIELD: &str = "tls_server_config";
+
+/// The longest certificate or key file that is read, in bytes.
+const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
+
+/// What a TLS server needs to know, but for the protocols on top of it.
+#[derive(Clone)]
+pub struct Tls(pub(in crate::web) Arc<ServerConfig>);
+
+/// Where a private key is isn't shown.
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tls")
+    }
+}
+
+/// Checks the section. Files are looked for in `folder` and noted in `files`, found or not.
+pub(super) fn check(
+    section: &TlsSection,
+    http2: bool,
+    folder: &Path,
+    files: &mut Vec<PathBuf>,
+) -> Result<Option<Tls>, YamlError> {
+    if section.is_empty() {
+        return Ok(None);
+    }
+    let mut sources = Sources { folder, files };
+    // All files are noted before the first error, so that a change to any of them is seen.
+    let certificate = sources.material("cert", section.cert.as_ref(), section.cert_file.as_ref());
+    let key_text = section.key.as_ref().map(|key| Spanned {
+        value: key.value.reveal().to_owned(),
+        referenced: key.referenced,
+        defined: key.defined,
+    });
+    let key = sources.material("key", key_text.as_ref(), section.key_file.as_ref());
+    let client_ca = sources.material(
+        "client_ca",
+        section.client_ca.as_ref(),
+        section.client_ca_file.as_ref(),
+    );
+
+    let provider = Arc::new(provider(section)?);
+    let versions = versions(section, &provider)?;
+    let client_auth = client_auth::check(section, client_ca?.as_ref(), &provider)?;
+    let certified = certified(certificate?, key?, &provider)?;
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&versions)
+        .map_err(|error| YamlError::of(FIELD, error))?
+        .with_client_cert_verifier(client_auth)
+        .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certified)));
+    config.ignore_client_order = section.prefer_server_cipher_suites.unwrap_or(true);
+    // A resumed session skips the client's certificate, and scrapers keep their connections anyway.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    config.alpn_protocols = if http2 {
+        vec![b"h2".to_vec(), b"http/1.1".to_vec()]
+    } else {
+        vec![b"http/1.1".to_vec()]
+    };
+    Ok(Some(Tls(Arc::new(config))))
+}
+
+/// The cipher suites and curves asked for, or all.
+fn provider(section: &TlsSection) -> Result<CryptoProvider, YamlError> {
+    let mut provider = aws_lc_rs::default_provider();
+    provider.cipher_suites = suites(section)?;
+    provider.kx_groups = names::CURVES.map(|(_, curve)| curve).to_vec();
+    if let Some(asked) = &section.curve_preferences
+        && !asked.is_empty()
+    {
+        provider.kx_groups = named("curve_preferences", asked, names::curve)?;
+    }
+    Ok(provider)
+}
+
+fn suites(section: &TlsSection) -> Result<Vec<SupportedCipherSuite>, YamlError> {
+    let all = names::SUITES.map(|(_, suite)| suite);
+    let asked = match &section.cipher_suites {
+        Some(asked) if !asked.is_empty() => named("cipher_suites", asked, names::suite)?,
+        _ => return Ok(all.to_vec()),
+    };
+    // As with Go, a list that names none of TLS 1.3 says nothing about TLS 1.3.
+    let of_newest = |suite: &SupportedCipherSuite| suite.tls13().is_some();
+    if asked.iter().any(of_newest) {
+        return Ok(asked);
+    }
+    Ok(all.into_iter().filter(of_newest).chain(asked).collect())
+}
+
+fn named<T>(
+    field: &str,
+    names: &[Spanned<String>],
+    lookup: impl Fn(&str) -> Result<T, String>,
+) -> Result<Vec<T>, YamlError> {
+    let look = |(at, name): (usize, &Spanned<String>)| {
+        lookup(&name.value)
+            .map_err(|why| YamlError::at(name, format!("{FIELD}.{field}[{at}]"), why))
+    };
+    names.iter().enumerate().map(look).collect()
+}
+
+/// The versions between the two bounds, save those for which no cipher suite is left.
+fn versions(
+    section: &TlsSection,
+    provider: &CryptoProvider,
+) -> Result<Vec<&'static SupportedProtocolVersion>, YamlError> {
+    let bound = |field: &str, asked: Option<&Spanned<String>>, default: usize| match asked {
+        None => Ok(default),
+        Some(asked) => names::version(&asked.value)
+            .map_err(|why| YamlError::at(asked, format!("{FIELD}.{field}"), why)),
+    };
+    let newest = names::VERSIONS.len() - 1;
+    let least = bound("min_version", section.min_version.as_ref(), 0)?;
+    let most = bound("max_version", section.max_version.as_ref(), newest)?;
+    if least > most {
+        return Err(YamlError::of(
+            format!("{FIELD}.min_version"),
+            "min_version is above max_version",
+        ));
+    }
+    let versions: Vec<_> = names::VERSIONS[least..=most]
+        .iter()
+        .map(|(_, version)| *version)
+        .filter(|version| {
+            let usable = |suite: &SupportedCipherSuite| suite.version().version == version.version;
+            provider.cipher_suites.iter().any(usable)
+        })
+        .collect();
+    if versions.is_empty() {
+        return Err(YamlError::of(
+            format!("{FIELD}.cipher_suites"),
+            "no cipher suite is left for the versions of TLS from min_version to max_version",
+        ));
+    }
+    Ok(versions)
+}
+
+fn certified(
+    certificate: Option<Material>,
+    key: Option<Material>,
+    provider: &CryptoProvider,
+) -> Result<CertifiedKey, YamlError> {
+    let missing = |what: &str| YamlError::of(FIELD, format!("{what} or {what}_file is missing"));
+    let certificate = certificate.ok_or_else(|| missing("cert"))?;
+    let key = key.ok_or_else(|| missing("key"))?;
+    let chain = certificate.certificates()?;
+    let private = PrivateKeyDer::from_pem_slice(&key.pem).map_err(|error| {
+        let encrypted = key.holds("ENCRYPTED PRIVATE KEY") || key.holds("Proc-Type: 4,ENCRYPTED");
+        key.wrong(if encrypted {
+            "the private key is encrypted, which is not supported; store it decrypted"
+        } else if matches!(error, PemError::NoItemsFound) {
+            "there is no private key in PEM form"
+        } else {
+            "the PEM is broken"
+        })
+    })?;
+    let private = provider
+        .key_provider
+        .load_private_key(private)
+        .map_err(|_| key.wrong("the private key cannot be used; RSA, ECDSA and Ed25519 can"))?;
+    let certified = CertifiedKey::new(chain, private);
+    match certified.keys_match() {
+        // A key that can't say its public half can't be compared.
+        Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(certified),
+        Err(rustls::Error::InconsistentKeys(_)) => {
+            Err(key.wrong("the private key does not belong to the certificate"))
+        }
+        Err(_) => Err(certificate.wrong("the first certificate cannot be understood")),
+    }
+}
+
+/// Where certificates and keys come from.
+struct Sources<'a> {
+    folder: &'a Path,
+    files: &'a mut Vec<PathBuf>,
+}
+
+impl Sources<'_> {
+    /// What `name` holds inline, or the file that `name_file` names; an empty text is as good as none.
+    fn material(
+        &mut self,
+        name: &str,
+        inline: Option<&Spanned<String>>,
+        file: Option<&Spanned<String>>,
+    ) -> Result<Option<Material>, YamlError> {
+        let given = |text: &&Spanned<String>| !text.value.trim().is_empty();
+        let file = file.filter(given);
+        let path = file.map(|file| self.folder.join(&file.value));
+        self.files.extend(path.clone());
+        match (inline.filter(given), file.zip(path)) {
+            (None, None) => Ok(None),
+            (Some(_), Some((file, _))) => Err(YamlError::at(
+                file,
+                format!("{FIELD}.{name}_file"),
+                format!("{name} is given too; only one of the two is allowed"),
+            )),
+            (Some(inline), None) => Ok(Some(Material {
+                field: format!("{FIELD}.{name}"),
+                origin: inline.clone(),
+                path: None,
+                pem: inline.value.clone().into_bytes(),
+            })),
+            (None, Some((file, path))) => {
+                let field = format!("{FIELD}.{name}_file");
+                let pem = read(&path).map_err(|error| {
+                    let path = path.display();
+                    YamlError::at(file, &field, format!("{path} cannot be read: {error}"))
+                })?;
+                Ok(Some(Material {
+                    field,
+                    origin: file.clone(),
+                    path: Some(path),
+                    pem,
+                }))
+            }
+        }
+    }
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?
+        .take(MAX_FILE_BYTES + 1)
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(io::Error::other(format!(
+            "it is longer than {MAX_FILE_BYTES} bytes"
+        )));
+    }
+    Ok(bytes)
+}
+
+/// PEM and where it comes from.
+pub(super) struct Material {
+    field: String,
+    origin: Spanned<String>,
+    path: Option<PathBuf>,
+    pem: Vec<u8>,
+}
+
+impl Material {
+    /// The certificates in it, one at least.
+    pub(super) fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, YamlError> {
+        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.pem).collect();
+        match certificates {
+            Ok(certificates) if certificates.is_empty() => {
+                Err(self.wrong("there is no certificate in PEM form"))
+            }
+            Ok(certificates) => Ok(certificates),
+            Err(_) => Err(self.wrong("the PEM is broken")),
+        }
+    }
+
+    /// What is wrong with it. It says nothing of the content.
+    pub(super) fn wrong(&self, why: &str) -> YamlError {
+        let message = match &self.path {
+            Some(path) => format!("{}: {why}", path.display()),
+            None => why.to_owned(),
+        };
+        YamlError::at(&self.origin, &self.field, message)
+    }
+
+    fn holds(&self, text: &str) -> bool {
+        self.pem
+            .windows(text.len())
+            .any(|window| window == text.as_bytes())
+    }
+}

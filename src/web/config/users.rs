@@ -1,0 +1,82 @@
+//! Who may log in.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr as _;
+
+use bcrypt::HashParts;
+
+use super::file::Secret;
+use crate::yaml::{Spanned, YamlError};
+
+const FIELD: &str = "basic_auth_users";
+
+/// What bcrypt allows at least, and what a server can bear at most: each step doubles the time, and
+/// beyond these few seconds anybody could keep the server busy by asking with wrong passwords.
+const COSTS: std::ops::RangeInclusive<u32> = 4..=16;
+
+/// The users and the hashes of their passwords.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Users(BTreeMap<String, String>);
+
+impl Users {
+    /// Whether nobody needs to log in.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Names and bcrypt hashes, by name.
+    pub(in crate::web) fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        self.0
+            .iter()
+            .map(|(name, hash)| (name.as_str(), hash.as_str()))
+    }
+}
+
+/// A hash is as good as a password to whoever has time.
+impl fmt::Debug for Users {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+pub(super) fn check(users: &BTreeMap<String, Spanned<Secret>>) -> Result<Users, YamlError> {
+    let mut checked = BTreeMap::new();
+    for (name, hash) in users {
+        let wrong = |why: &str| YamlError::at(hash, format!("{FIELD}.{name}"), why);
+        if name.is_empty() {
+            return Err(YamlError::at(hash, FIELD, "a user needs a name"));
+        }
+        // The colon ends a name in basic authentication (RFC 7617).
+        if name.contains(':') || name.chars().any(char::is_control) {
+            return Err(wrong("a name has neither colons nor control characters"));
+        }
+        let text = hash.value.reveal();
+        let parts = HashParts::from_str(text)
+            .ok()
+            .filter(|_| is_bcrypt(text))
+            .ok_or_else(|| {
+                wrong("not a bcrypt hash; make one with: htpasswd -nBC 10 \"\" | tr -d ':\\n'")
+            })?;
+        if !COSTS.contains(&parts.get_cost()) {
+            let (least, most) = (COSTS.start(), COSTS.end());
+            return Err(wrong(&format!(
+                "the cost of the hash is {}; allowed: {least} to {most}",
+                parts.get_cost()
+            )));
+        }
+        checked.insert(name.clone(), text.to_owned());
+    }
+    Ok(Users(checked))
+}
+
+/// The form that is known to be verified: `$2y$10$` and 53 characters of salt and hash.
+fn is_bcrypt(text: &str) -> bool {
+    text.len() == 60
+        && ["$2a$", "$2b$", "$2x$", "$2y$"]
+            .iter()
+            .any(|version| text.starts_with(version))
+        && text[7..]
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'/'))
+}
