@@ -35,7 +35,7 @@ static ALLOCATED: PeakAlloc = PeakAlloc;
 const MOST: usize = 200;
 
 const POPULATION: Population = Population {
-    users: 2_000,
+    users: 50,
     keys_per_user: 2,
     overdue_percent: 5,
     now: DateTime::<Utc>::UNIX_EPOCH,
