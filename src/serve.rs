@@ -126,8 +126,8 @@ pub async fn serve(args: Args) -> Result<(), ServeError> {
     let saves = path.as_ref().map(|_| Arc::new(StorageCounts::default()));
     if let (Some(path), Some(saves)) = (&path, &saves) {
         // Before anything is served: a scrape right after a restart finds what was known.
-        let (storage, saved) = Storage::open(path, clock.now(), Arc::clone(saves))?;
-        refresher = refresher.with_storage(storage, saved);
+        let (storage, found) = Storage::open(path, clock.now(), Arc::clone(saves))?;
+        refresher = refresher.with_storage(storage, found);
     }
     let (reload, asked) = Reload::channel();
     let reloader = Reloader {
@@ -166,7 +166,6 @@ pub async fn serve(args: Args) -> Result<(), ServeError> {
         refresher.run(until_dropped(stopping)).await;
         "the refresher"
     });
-
     let reloading = tasks.spawn(async move {
         reloader.run(hangups, asked).await;
         "the reloader"

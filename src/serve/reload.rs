@@ -2,11 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::{
-    signal::unix::Signal,
-    sync::watch,
-    time::timeout,
-};
+use tokio::{signal::unix::Signal, sync::watch, time::timeout};
 
 use crate::{
     cli::PolicyArgs,
