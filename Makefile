@@ -2,7 +2,7 @@
 # make test    every test, those against moto and Prometheus too; fetches these first, into target/
 # make test-prometheus3    the tests in which Prometheus takes part, once more with a Prometheus 3; fetches that too
 # make lint    formatting, lints, documentation, dependencies, and what is shipped in deploy/
-# make bench   what refreshes and scrapes cost, beside Python's client, as tables
+# make bench   what refreshes, of one account and of a thousand, and scrapes cost, beside Python's client, as tables
 # make fmt     formats the source
 
 SHELL := /bin/bash
