@@ -143,6 +143,7 @@ impl Aws {
 
     /// Reads the account once.
     pub async fn collect(&mut self, now: DateTime<Utc>, deadline: Instant) -> Outcome {
+        let _place = self.line.enter(deadline).await;
         let start = Instant::now();
         let api = self.line.open().await;
         let mut result = self.read(&api, now, deadline).await;
@@ -181,6 +182,7 @@ impl Aws {
             };
             return users.into_iter().map(unread).collect();
         }
+        let _place = self.line.enter(deadline).await;
         let api = self.line.open().await;
         stream::iter(users)
             .map(|name| {

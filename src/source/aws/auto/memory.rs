@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::unreported::Unreported;
 use crate::{
-    inventory::{Reading, User},
+    inventory::{Keys, Reading, User},
     key::{AccessKey, KeyName, LastUse},
     policy::{Policy, Thresholds},
     reason::Reason,
@@ -53,7 +53,8 @@ pub(crate) struct Memory {
 /// What the listings of one account have told: kept over a restart, it saves listing everybody again.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Remembered {
-    pub(crate) users: HashMap<Arc<str>, Known>,
+    /// Boxed, for up to half of the places of a map are empty.
+    pub(crate) users: HashMap<Arc<str>, Box<Known>>,
     /// The users that the report doesn't tell of.
     pub(crate) unreported: Unreported,
     /// The keys whose last use was asked for since the report of `asked_since`. Once for each
@@ -66,12 +67,12 @@ pub struct Remembered {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Known {
     /// The keys of the last listing that succeeded, their last use as far as known.
-    pub(crate) keys: Vec<AccessKey>,
+    pub(crate) keys: Keys,
     /// What became of the last listing.
     pub(crate) last: LastListing,
     /// When the keys were made that were under this name, as a listing or the report has it, and
     /// aren't any more. Each once; hardly ever is there one at all.
-    pub(crate) lost: Vec<DateTime<Utc>>,
+    pub(crate) lost: Box<[DateTime<Utc>]>,
     /// The user's row at the last listing that succeeded.
     pub(crate) row: Fingerprint,
     /// When the report of that row was made.
@@ -165,7 +166,7 @@ impl Memory {
         let Remembered { users, asked, .. } = Arc::make_mut(&mut self.remembered);
         let known = users
             .entry(Arc::clone(&row.user))
-            .or_insert_with(|| Known::nothing(row, generated));
+            .or_insert_with(|| Box::new(Known::nothing(row, generated)));
         let (keys, last) = match listing {
             Some(User {
                 reading: Reading::Unread(reason),
@@ -175,10 +176,10 @@ impl Memory {
                 return;
             }
             Some(user) => (user.keys, LastListing::Read),
-            None => (Vec::new(), LastListing::Gone),
+            None => (Keys::default(), LastListing::Gone),
         };
         if generated > known.generated {
-            known.lost.clear();
+            known.lost = Box::default();
         }
         for new in known.take_keys(keys, row) {
             // It may have been asked for while another name held it.
@@ -200,7 +201,7 @@ impl Memory {
     /// The old keys that are gone, by the user who held them: deleted, or still held by a user who
     /// was renamed.
     pub(crate) fn lost(&self, now: DateTime<Utc>) -> HashSet<(Arc<str>, DateTime<Utc>)> {
-        let of_user = |(user, known): (&Arc<str>, &Known)| {
+        let of_user = |(user, known): (&Arc<str>, &Box<Known>)| {
             let old = known
                 .lost
                 .iter()
@@ -235,10 +236,10 @@ impl Memory {
             };
             for index in 0..known.keys.len() {
                 let slot = matching_slot(row, &known.keys, index);
-                let key = &mut known.keys[index];
                 if let Some(slot) = slot {
-                    take_later(&mut key.last_use, slot.last_use.clone());
+                    known.take_later(index, &slot.last_use);
                 }
+                let key = &known.keys[index];
                 let needed = slot.is_none() || self.watch.thresholds.is_due(key, now);
                 if needed && asked.insert(key.name.clone()) {
                     asks.push((Arc::clone(&row.user), key.name.clone()));
@@ -249,12 +250,12 @@ impl Memory {
     }
 
     /// Takes in the answer to such a question.
-    pub(crate) fn learn_last_use(&mut self, user: &str, key: &KeyName, last_use: LastUse) {
-        let known = self.change().users.get_mut(user);
-        if let Some(key) =
-            known.and_then(|known| known.keys.iter_mut().find(|known| known.name == *key))
-        {
-            take_later(&mut key.last_use, last_use);
+    pub(crate) fn learn_last_use(&mut self, user: &str, key: &KeyName, last_use: &LastUse) {
+        let Some(known) = self.change().users.get_mut(user) else {
+            return;
+        };
+        if let Some(index) = known.keys.iter().position(|known| known.name == *key) {
+            known.take_later(index, last_use);
         }
     }
 
@@ -265,21 +266,23 @@ impl Memory {
 
     /// The user of `row` as now known; `None` if gone.
     pub(crate) fn user(&self, row: &Row) -> Option<User> {
-        let name = Arc::clone(&row.user);
-        let Some(known) = self.remembered.users.get(&row.user) else {
+        let Some((name, known)) = self.remembered.users.get_key_value(&row.user) else {
             return Some(row.to_user());
         };
-        let user = match known.last {
+        let name = Arc::clone(name);
+        let reading = match known.last {
             LastListing::Gone => return None,
-            LastListing::Read => User::read(name, known.keys.clone()),
-            LastListing::Failed(reason) if known.keys.is_empty() => {
-                User::unread(name, row.to_user().keys, reason)
-            }
-            LastListing::Failed(reason) => User::unread(name, known.keys.clone(), reason),
+            LastListing::Read => Reading::Complete,
+            LastListing::Failed(reason) => Reading::Unread(reason),
+        };
+        // The report still tells something of a user who never could be listed.
+        let keys = match reading {
+            Reading::Unread(_) if known.keys.is_empty() => row.to_user().keys,
+            _ => known.keys.clone(),
         };
         Some(User {
             path: Arc::clone(&row.path),
-            ..user
+            ..User::new(name, keys, reading)
         })
     }
 }
@@ -288,9 +291,9 @@ impl Known {
     /// A user who wasn't listed yet.
     fn nothing(row: &Row, generated: DateTime<Utc>) -> Self {
         Self {
-            keys: Vec::new(),
+            keys: Keys::default(),
             last: LastListing::Gone,
-            lost: Vec::new(),
+            lost: Box::default(),
             row: row.fingerprint(),
             generated,
             agrees: true,
@@ -299,23 +302,35 @@ impl Known {
 
     /// Takes the keys of a new listing, keeps what is known of their last use, and notes which are
     /// gone of those that there were or that the row shows. Gives the keys that are new.
-    fn take_keys(&mut self, keys: Vec<AccessKey>, row: &Row) -> impl Iterator<Item = &KeyName> {
+    fn take_keys(&mut self, keys: Keys, row: &Row) -> impl Iterator<Item = &KeyName> {
         let before = std::mem::replace(&mut self.keys, keys);
-        for key in &mut self.keys {
+        for key in self.keys.change() {
             if let Some(old) = before.iter().find(|old| old.name == key.name) {
                 key.last_use = old.last_use.clone();
             }
         }
         let shown = row.keys().map(|slot| slot.last_rotated);
-        self.lost.extend(shown);
-        self.lost.extend(before.iter().map(|key| key.created));
-        self.lost.sort_unstable();
-        self.lost.dedup();
-        let is_held = |created: &DateTime<Utc>| self.keys.iter().any(|key| key.created == *created);
-        self.lost.retain(|created| !is_held(created));
-        self.lost.shrink_to_fit();
+        let held = before.iter().map(|key| key.created);
+        let mut lost: Vec<_> = self.lost.iter().copied().chain(shown).chain(held).collect();
+        lost.sort_unstable();
+        lost.dedup();
+        lost.retain(|created| self.keys.iter().all(|key| key.created != *created));
+        self.lost = lost.into();
         let is_new = move |key: &&AccessKey| before.iter().all(|old| old.name != key.name);
         self.keys.iter().filter(is_new).map(|key| &key.name)
+    }
+
+    /// Takes in a last use of the key at `index`. It only ever moves forward, so of two accounts of it
+    /// the later one holds.
+    fn take_later(&mut self, index: usize, last_use: &LastUse) {
+        let rank = |last_use: &LastUse| match last_use {
+            LastUse::Unknown => None,
+            LastUse::Never => Some(DateTime::<Utc>::MIN_UTC),
+            LastUse::At(used) => Some(used.time),
+        };
+        if rank(last_use) > rank(&self.keys[index].last_use) {
+            self.keys.change()[index].last_use = last_use.clone();
+        }
     }
 }
 
@@ -328,18 +343,6 @@ fn matching_slot<'a>(row: &'a Row, keys: &[AccessKey], index: usize) -> Option<&
     match (slots.next(), slots.next()) {
         (Some(slot), None) if alone => Some(slot),
         _ => None,
-    }
-}
-
-/// A last use only ever moves forward, so of two accounts of it the later one holds.
-fn take_later(known: &mut LastUse, other: LastUse) {
-    let rank = |last_use: &LastUse| match last_use {
-        LastUse::Unknown => None,
-        LastUse::Never => Some(DateTime::<Utc>::MIN_UTC),
-        LastUse::At(used) => Some(used.time),
-    };
-    if rank(&other) > rank(known) {
-        *known = other;
     }
 }
 
