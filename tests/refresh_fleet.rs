@@ -16,7 +16,7 @@ use cloud::{Cloud, id, listed};
 use iam_key_exporter::{
     clock::Clock,
     config::Config,
-    counts::StorageCounts,
+    counts::{RefreshCounts, StorageCounts},
     inventory::Exemption,
     policy::{ExemptionRule, Matcher, Override, Policy, Thresholds, Verdict},
     reason::Reason,
@@ -35,6 +35,7 @@ use tokio::{
 struct Running {
     snapshot: watch::Receiver<Arc<Snapshot>>,
     configure: watch::Sender<Arc<Config>>,
+    counts: Arc<RefreshCounts>,
     stop: oneshot::Sender<()>,
     ended: JoinHandle<()>,
 }
@@ -49,6 +50,7 @@ impl Running {
         Self {
             snapshot: refreshing.snapshot,
             configure: refreshing.configure,
+            counts: refreshing.counts,
             stop,
             ended: tokio::spawn(run),
         }
@@ -331,6 +333,15 @@ async fn other_accounts_are_read_at_once_and_those_that_stay_keep_their_turn() {
         new.is_ready(),
         "a new account that hangs makes nothing unready"
     );
+    let counted = running.counts.all().into_iter();
+    let counted: Vec<_> = counted
+        .map(|(account, _)| account.unwrap().to_string())
+        .collect();
+    assert_eq!(
+        counted,
+        [1, 2, 5].map(id),
+        "the counts of who is gone are gone"
+    );
     let reads = cloud.reads();
     for number in [0, 1, 2, 5] {
         assert_eq!(reads[&id(number)].len(), 1, "{number}");
@@ -422,6 +433,7 @@ fn keeping(cloud: &Cloud, accounts: Accounts, path: &std::path::Path) -> Running
     Running {
         snapshot: refreshing.snapshot,
         configure: refreshing.configure,
+        counts: refreshing.counts,
         stop,
         ended: tokio::spawn(run),
     }
