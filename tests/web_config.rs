@@ -20,7 +20,7 @@ use web_support::pki::{Ca, loopback};
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/web-config");
 
 /// The hash of a password, at the least cost.
-const HASH: &str = "$2y$05$abcdefghijklmnopqrstuuKmnopqrstuvwxyzABCDEFGHIJKLMNOP";
+static HASH: LazyLock<String> = LazyLock::new(|| bcrypt::hash("s3cret", 4).unwrap());
 
 /// What no error may show.
 const SECRETS: [&str; 4] = ["s3cret", "czNjcmV0", "PRIVATE KEY", "$2"];
