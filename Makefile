@@ -66,7 +66,7 @@ lint-scripts:
 
 bench: export IAM_KEY_EXPORTER_TEST_VENV := $(VENV)
 bench: test-setup
-	cargo bench --locked --bench refresh --bench scrape --bench check
+	cargo bench --locked --bench refresh --bench fleet --bench scrape --bench check
 
 fmt:
 	cargo fmt

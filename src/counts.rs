@@ -10,6 +10,8 @@ use std::{
     },
 };
 
+use chrono::{DateTime, Utc};
+
 use crate::{key::AccountId, reason::Reason};
 
 /// An AWS API operation that the exporter calls.
@@ -198,6 +200,48 @@ impl RefreshCounts {
             .iter()
             .map(|(account, count)| (*account, count.clone()))
             .collect()
+    }
+}
+
+/// Saves of what outlives the process, since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StorageCount {
+    /// All of them.
+    pub writes: u64,
+    /// Those that failed.
+    pub failures: u64,
+    /// When one last succeeded, of this process or an earlier one; `None` if none is known of.
+    pub last_success: Option<DateTime<Utc>>,
+}
+
+/// Where saves are counted.
+#[derive(Debug, Default)]
+pub struct StorageCounts(Mutex<StorageCount>);
+
+impl StorageCounts {
+    /// Takes in when an earlier process saved what was found.
+    pub fn restored(&self, written: DateTime<Utc>) {
+        self.change(|count| count.last_success = Some(written));
+    }
+
+    /// Counts one save, with its time if it succeeded.
+    pub fn count(&self, success: Option<DateTime<Utc>>) {
+        self.change(|count| {
+            count.writes += 1;
+            match success {
+                Some(_) => count.last_success = success,
+                None => count.failures += 1,
+            }
+        });
+    }
+
+    /// The counts now.
+    pub fn now(&self) -> StorageCount {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut StorageCount)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 

@@ -1,18 +1,22 @@
 //! The daemon: everything wired together, and the only place that spawns what lives long.
 
-use std::{sync::Arc, time::Duration};
+mod reload;
+mod signals;
+
+use std::sync::Arc;
 
 use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
+    signal::unix::{SignalKind, signal},
     sync::watch,
     task::{JoinError, JoinSet},
-    time::Instant,
 };
 
+use self::{reload::Reloader, signals::StopSignals};
 use crate::{
     cli::{MetricsArgs, PolicyArgs, StopSignal},
-    config,
-    counts::{RefreshCounts, RequestCounts},
+    clock::Clock,
+    config::{self, OfSource, Reloads},
+    counts::{RefreshCounts, RequestCounts, StorageCounts},
     logging,
     metrics::{
         self,
@@ -21,6 +25,7 @@ use crate::{
     refresh::{self, Refresher},
     snapshot::Snapshot,
     source::{self, Source, UsageError},
+    storage::{self, Storage, StorageError},
     web::{
         self, Reload, StartError,
         routes::{Probe, Readiness, Routes, RoutesConfig},
@@ -43,6 +48,9 @@ pub struct Args {
     /// When to refresh.
     #[command(flatten)]
     pub refresh: refresh::Args,
+    /// What is kept over a restart.
+    #[command(flatten)]
+    pub storage: storage::Args,
     /// What the metrics show.
     #[command(flatten)]
     pub metrics: MetricsArgs,
@@ -60,6 +68,9 @@ pub enum ServeError {
     /// A setting can't be used.
     #[error(transparent)]
     Usage(#[from] UsageError),
+    /// The path to keep things at can't be used.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
     /// Nothing can be served.
     #[error(transparent)]
     Web(#[from] StartError),
@@ -81,36 +92,63 @@ pub async fn serve(args: Args) -> Result<(), ServeError> {
         source,
         policy,
         refresh,
+        storage: storage::Args { path },
         metrics: MetricsArgs { access_key_id },
         web,
         log: _,
     } = args;
-    let config = config::load(config.file.as_deref(), policy).map_err(UsageError::from)?;
+    let hangups = signal(SignalKind::hangup()).map_err(ServeError::Signals)?;
+    let file = config.file;
+    let config = config::load(file.as_deref(), policy).map_err(UsageError::from)?;
+    let reloads = Reloads::started(Clock::System.now());
     let clock = source.clock()?;
+    let choice = source.source.clone();
     let requests = Arc::new(RequestCounts::default());
     let counts = Arc::new(RefreshCounts::default());
-    let source = Source::new(
-        source,
-        clock,
-        &config,
-        refresh.interval,
-        Arc::clone(&requests),
-    )?;
-    let config = config.with_those_of(&source);
+    let interval = refresh.interval;
+    let source = Source::new(source, clock, &config, interval, Arc::clone(&requests))?;
+    let of_source = OfSource::from(&source);
+    let config = Arc::new(config.with(&of_source));
     let before = Snapshot {
-        tags: config.tags,
-        ..Snapshot::before_first_refresh(config.policy, access_key_id, refresh.interval)
+        tags: Arc::clone(&config.tags),
+        ..Snapshot::before_first_refresh(Arc::clone(&config.policy), access_key_id, interval)
     };
     let (publish, snapshot) = watch::channel(Arc::new(before));
+    let (configure, configs) = watch::channel(config);
+    let mut refresher = Refresher::new(
+        source,
+        configs,
+        clock,
+        refresh,
+        Arc::clone(&counts),
+        publish,
+    );
+    let saves = path.as_ref().map(|_| Arc::new(StorageCounts::default()));
+    if let (Some(path), Some(saves)) = (&path, &saves) {
+        // Before anything is served: a scrape right after a restart finds what was known.
+        let (storage, found) = Storage::open(path, clock.now(), Arc::clone(saves))?;
+        refresher = refresher.with_storage(storage, found);
+    }
+    let (reload, asked) = Reload::channel();
+    let reloader = Reloader {
+        file,
+        flags: policy,
+        choice,
+        of_source,
+        config: configure,
+        snapshot: snapshot.clone(),
+        reloads: reloads.clone(),
+    };
 
-    let mut signals = Signals::new().map_err(ServeError::Signals)?;
+    let mut signals = StopSignals::new().map_err(ServeError::Signals)?;
     let bound = web::bind(&web).await?;
     tracing::info!(version = VERSION, revision = REVISION, "started");
     bound.announce();
 
     let (stop, stopped) = watch::channel(());
+    let stopping = stopped.clone();
     let mut tasks = JoinSet::new();
-    let exposer = metrics::exposer(snapshot.clone(), clock, requests, Arc::clone(&counts));
+    let exposer = metrics::exposer(snapshot.clone(), clock, requests, counts, saves, reloads);
     let routes = Routes::new(RoutesConfig {
         telemetry_path: web.telemetry_path,
         exposer,
@@ -119,23 +157,25 @@ pub async fn serve(args: Args) -> Result<(), ServeError> {
         clock,
         page: !web.disable_page,
     });
-    let (reload, _requests) = Reload::channel();
     let reload = web.enable_lifecycle.then_some(reload);
     tasks.spawn(async move {
         bound.serve(routes, reload, until_dropped(stopped)).await;
         "the web server"
     });
-    let refresher = Refresher::new(source, clock, refresh, counts, publish);
-    let refreshing = tasks.spawn(async move {
-        refresher.run().await;
+    tasks.spawn(async move {
+        refresher.run(until_dropped(stopping)).await;
         "the refresher"
+    });
+    let reloading = tasks.spawn(async move {
+        reloader.run(hangups, asked).await;
+        "the reloader"
     });
 
     tokio::select! {
         signal = signals.next() => tracing::info!(signal = signal.name(), "stopping"),
         Some(ended) = tasks.join_next() => return Err(died(ended)),
     }
-    refreshing.abort();
+    reloading.abort();
     drop(stop);
     tokio::select! {
         () = join_all(&mut tasks) => tracing::info!("stopped"),
@@ -173,43 +213,5 @@ fn died(ended: Result<&'static str, JoinError>) -> ServeError {
     match ended {
         Ok(name) => ServeError::Died(name.to_owned()),
         Err(error) => ServeError::Died(format!("a task ({error})")),
-    }
-}
-
-/// How long after a signal another one means the same. `timeout` of coreutils, for one, signals the
-/// process and then its whole group; nobody changes their mind that fast.
-const ECHO: Duration = Duration::from_millis(200);
-
-/// The signals that end the process.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    /// The next one that is meant as a second: an echo of the one just received is not.
-    async fn second(&mut self) -> StopSignal {
-        let first = Instant::now();
-        loop {
-            let signal = self.next().await;
-            if first.elapsed() >= ECHO {
-                return signal;
-            }
-        }
-    }
-
-    /// The next one.
-    async fn next(&mut self) -> StopSignal {
-        tokio::select! {
-            _ = self.terminate.recv() => StopSignal::Terminate,
-            _ = self.interrupt.recv() => StopSignal::Interrupt,
-        }
     }
 }

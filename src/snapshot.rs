@@ -98,7 +98,7 @@ impl TagLabel {
 }
 
 /// What is known of one account, from its last good read and its last attempt.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountState {
     /// Whose.
     pub id: AccountId,

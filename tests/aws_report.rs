@@ -272,3 +272,33 @@ async fn a_third_key_is_in_no_report() {
         &Reader::new(&aws, Strategy::Report).read(&aws).await
     ));
 }
+
+#[tokio::test]
+async fn a_report_without_rows_or_of_another_account_is_not_this_accounts() {
+    let aws = alice().await;
+    let (now, whole) = {
+        let account = aws.account();
+        (
+            account.now,
+            String::from_utf8(account.report_csv()).unwrap(),
+        )
+    };
+    let header = whole.lines().next().unwrap().to_owned();
+    let others = whole.replace("123456789012", "999988887777");
+    assert_ne!(others, whole);
+    for (content, told) in [
+        (header, "it has no rows"),
+        (others, "it is of account 999988887777"),
+    ] {
+        aws.account().report.replace(now, content);
+        let error = Reader::new(&aws, Strategy::Report).fail(&aws).await;
+        assert_eq!(error.reason, Reason::MalformedResponse, "{error}");
+        assert!(error.message.contains(told), "{error}");
+        // What can't be believed is made good by listing.
+        assert!(is_live(&Reader::new(&aws, Strategy::Auto).read(&aws).await));
+    }
+}
+
+fn is_live(found: &Inventory) -> bool {
+    names(found) == ["alice"] && user(found, "alice").keys.len() == 2 && found.is_complete()
+}

@@ -126,7 +126,18 @@ fn every_flag_has_a_twin_in_the_environment_help_and_a_heading() {
 }
 
 /// Values that no flag takes, what else the message must hold, and where the twin is tried too.
-const BAD_VALUES: [(&str, &str, &str); 40] = [
+const BAD_VALUES: [(&str, &str, &str); 43] = [
+    ("config.file", "", "a value is required"),
+    (
+        "aws.max-total-concurrency",
+        "1025",
+        "give a whole number from 1 to 1024",
+    ),
+    (
+        "aws.requests-per-second",
+        "0.5",
+        "give a whole number from 1 to 1000",
+    ),
     ("source", "gcp", "allowed are aws, report:PATH and demo"),
     ("source", "", "allowed are aws, report:PATH and demo"),
     ("source", "report:", "allowed are aws, report:PATH and demo"),
@@ -468,6 +479,13 @@ fn documented_flags(page: &str) -> BTreeMap<String, (String, Option<String>)> {
     flags
 }
 
+/// The default of a flag that has none itself, because a file may give the setting: as its help tells.
+fn told_default(flag: &Arg) -> Option<String> {
+    let help = flag.get_help().unwrap().to_string();
+    let (_, default) = help.strip_suffix(']')?.rsplit_once("[default: ")?;
+    (!default.contains(' ')).then(|| default.to_owned())
+}
+
 #[test]
 fn the_documentation_lists_every_flag_and_no_other() {
     let page = include_str!("../docs/configuration.md");
@@ -480,7 +498,11 @@ fn the_documentation_lists_every_flag_and_no_other() {
                 .iter()
                 .map(|value| value.to_str().unwrap())
                 .collect();
-            let default = (!defaults.is_empty()).then(|| defaults.join(","));
+            let default = if defaults.is_empty() {
+                told_default(flag)
+            } else {
+                Some(defaults.join(","))
+            };
             (format!("--{long}"), (twin(long), default))
         })
         .collect();

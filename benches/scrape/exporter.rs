@@ -8,6 +8,7 @@ use std::{
 use anyhow::Context as _;
 use iam_key_exporter::{
     clock::Clock,
+    config::Reloads,
     counts::{RefreshCounts, RequestCounts},
     metrics::{self, exposition::Exposer},
     snapshot::Snapshot,
@@ -89,6 +90,8 @@ fn exposer(snapshot: watch::Receiver<Arc<Snapshot>>) -> Exposer {
         Clock::Fixed(population::now()),
         Arc::new(RequestCounts::default()),
         Arc::new(RefreshCounts::default()),
+        None,
+        Reloads::started(population::now()),
     )
 }
 

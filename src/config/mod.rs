@@ -27,7 +27,7 @@ pub use self::{
 };
 use crate::{
     cli::PolicyArgs,
-    policy::Policy,
+    policy::{ExemptionRule, Policy},
     snapshot::TagLabel,
     source::{Source, UsageError, accounts::Accounts},
     yaml::{self, FileError, Spanned, YamlError},
@@ -135,6 +135,11 @@ fn labels(fields: Vec<Spanned<TagFields>>) -> Result<Arc<[TagLabel]>, YamlError>
             Some(name) => TagLabel::named(Arc::clone(tag), &name.0.0),
             None => TagLabel::of(Arc::clone(tag)),
         };
+        if let Some(first) = labels.iter().position(|known: &TagLabel| known.tag == *tag) {
+            let field = format!("tags[{place}]");
+            let message = format!("\"{tag}\" is tags[{first}] already; each tag is allowed once");
+            return Err(YamlError::at(&item, field, message));
+        }
         if let Some(other) = taken.insert(Arc::clone(&label.label), Arc::clone(tag)) {
             return Err(YamlError::at(
                 &item,
@@ -158,18 +163,39 @@ impl Config {
         Arc::new(self.policy.tag_keys().into_iter().chain(labels).collect())
     }
 
-    /// With what belongs to the source itself: the demo brings exemptions and labels along.
+    /// With what belongs to the source itself.
     #[must_use]
-    pub fn with_those_of(mut self, source: &Source) -> Self {
-        let exemptions = source.exemptions();
-        if !exemptions.is_empty() {
+    pub fn with_those_of(self, source: &Source) -> Self {
+        self.with(&OfSource::from(source))
+    }
+
+    /// The same, where the source is out of reach.
+    #[must_use]
+    pub fn with(mut self, of_source: &OfSource) -> Self {
+        if !of_source.exemptions.is_empty() {
             Arc::make_mut(&mut self.policy)
                 .exemptions
-                .extend(exemptions);
+                .extend(of_source.exemptions.iter().cloned());
         }
         if self.tags.is_empty() {
-            self.tags = source.tags();
+            self.tags = Arc::clone(&of_source.tags);
         }
         self
+    }
+}
+
+/// What a source brings along: the demo has exemptions and labels.
+#[derive(Debug, Clone)]
+pub struct OfSource {
+    exemptions: Vec<ExemptionRule>,
+    tags: Arc<[TagLabel]>,
+}
+
+impl From<&Source> for OfSource {
+    fn from(source: &Source) -> Self {
+        Self {
+            exemptions: source.exemptions(),
+            tags: source.tags(),
+        }
     }
 }

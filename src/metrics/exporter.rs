@@ -9,9 +9,10 @@ use prometheus_client::{
     metrics::MetricType,
 };
 
-use super::keys::gauge;
+use super::{keys::gauge, labels::UnixSeconds};
 use crate::{
-    counts::{Operation, RefreshCounts, RequestCounts},
+    config::{ReloadState, Reloads},
+    counts::{Operation, RefreshCounts, RequestCounts, StorageCount, StorageCounts},
     key::AccountId,
     reason::Reason,
 };
@@ -34,12 +35,20 @@ pub struct ExporterMetrics {
     pub requests: Arc<RequestCounts>,
     /// Refreshes by account.
     pub refreshes: Arc<RefreshCounts>,
+    /// Saves of what outlives the process, if it is saved at all.
+    pub storage: Option<Arc<StorageCounts>>,
+    /// Loads of the configuration.
+    pub reloads: Reloads,
 }
 
 impl Collector for ExporterMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.encode_refreshes(&mut encoder)?;
         self.encode_requests(&mut encoder)?;
+        if let Some(storage) = &self.storage {
+            encode_storage(storage.now(), &mut encoder)?;
+        }
+        self.encode_reloads(&mut encoder)?;
         gauge(
             &mut encoder,
             "iam_key_exporter_build_info",
@@ -132,6 +141,52 @@ impl ExporterMetrics {
             )?;
         }
         Ok(())
+    }
+}
+
+fn encode_storage(count: StorageCount, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    counter(
+        encoder,
+        "iam_key_exporter_storage_writes",
+        "Writes of the file at --storage.path since the start, failed ones included.",
+    )?
+    .encode_counter::<NoLabelSet, u64, f64>(&count.writes, None)?;
+    counter(
+        encoder,
+        "iam_key_exporter_storage_write_failures",
+        "Writes of the file at --storage.path since the start that failed; the file before stays as it was.",
+    )?
+    .encode_counter::<NoLabelSet, u64, f64>(&count.failures, None)?;
+    let mut last_success = gauge(
+        encoder,
+        "iam_key_exporter_storage_last_write_success_timestamp_seconds",
+        "When the file at --storage.path was last written, be it before the start; absent until it is.",
+    )?;
+    match count.last_success {
+        Some(time) => last_success.encode_gauge(&UnixSeconds(time)),
+        None => Ok(()),
+    }
+}
+
+impl ExporterMetrics {
+    fn encode_reloads(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let ReloadState {
+            is_successful,
+            last_success,
+        } = self.reloads.state();
+        gauge(
+            encoder,
+            "iam_key_exporter_config_last_reload_successful",
+            "1 if the last attempt to load the configuration succeeded, 0 if it failed and the configuration from before \
+             is still in force.",
+        )?
+        .encode_gauge(&u32::from(is_successful))?;
+        gauge(
+            encoder,
+            "iam_key_exporter_config_last_reload_success_timestamp_seconds",
+            "When the configuration in force was loaded.",
+        )?
+        .encode_gauge(&UnixSeconds(last_success))
     }
 }
 

@@ -19,7 +19,8 @@ use self::{
 };
 use crate::{
     clock::Clock,
-    counts::{RefreshCounts, RequestCounts},
+    config::Reloads,
+    counts::{RefreshCounts, RequestCounts, StorageCounts},
     snapshot::Snapshot,
 };
 
@@ -29,11 +30,15 @@ pub fn exposer(
     clock: Clock,
     requests: Arc<RequestCounts>,
     refreshes: Arc<RefreshCounts>,
+    storage: Option<Arc<StorageCounts>>,
+    reloads: Reloads,
 ) -> Exposer {
     let mut own = Registry::default();
     own.register_collector(Box::new(ExporterMetrics {
         requests,
         refreshes,
+        storage,
+        reloads,
     }));
     own.register_collector(Box::new(ProcessMetrics::new()));
     let own = Arc::new(own);

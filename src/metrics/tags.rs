@@ -31,12 +31,14 @@ pub(super) fn encode(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -
         encoder,
         "iam_key_exporter_unread_user_tags",
         "Users of the account whose tags the last refresh asked for and could not read: no rule by tag holds for them, \
-         and the smallest maximum age that may apply does.",
+         and the smallest maximum age that may apply does. Absent where it could not read the account at all.",
     )?;
-    for (account, inventory) in inventories(snapshot) {
-        family
-            .encode_family(&[("account_id", account)])?
-            .encode_gauge(&inventory.users_with_unread_tags())?;
+    for account in snapshot.accounts.iter().filter(|account| account.reached) {
+        if let Some(inventory) = &account.inventory {
+            family
+                .encode_family(&[("account_id", account.id.as_str())])?
+                .encode_gauge(&inventory.users_with_unread_tags())?;
+        }
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     inventory::User,
-    key::{AccountId, KeyStatus, LastUse, UsedAt},
+    key::{AccountId, KeyStatus, LastUse},
     policy::Policy,
     rotation::{Step, step},
     snapshot::KeyIdDisplay,
@@ -133,8 +133,8 @@ pub fn advise(account: AccountId, user: &User, grounds: &Grounds<'_>) -> Option<
     if !user.is_read() {
         return None;
     }
-    let judged = as_if_used_since(user, grounds);
-    let step = step(&judged, grounds.policy, grounds.now, grounds.now);
+    let seen = grounds.known_until.min(grounds.now);
+    let step = step(user, grounds.policy, grounds.now, seen);
     let mut advisor = Advisor::new(user, grounds);
     let why = match step {
         Step::None => return None,
@@ -177,30 +177,4 @@ pub fn worst_first(advices: &mut [Advice]) {
             .cmp(&rank(b))
             .then_with(|| (a.account, &a.user).cmp(&(b.account, &b.user)))
     });
-}
-
-/// The user as if every key had gone on being used for as long as one can't tell.
-fn as_if_used_since(user: &User, grounds: &Grounds<'_>) -> User {
-    let untold = grounds.now - grounds.known_until;
-    let mut user = user.clone();
-    if untold <= TimeDelta::zero() {
-        return user;
-    }
-    for key in &mut user.keys {
-        let last = match &key.last_use {
-            LastUse::At(last) => last.clone(),
-            LastUse::Never => UsedAt {
-                time: key.created,
-                service: Arc::from("N/A"),
-                region: Arc::from("N/A"),
-            },
-            LastUse::Unknown => continue,
-        };
-        let time = last.time.checked_add_signed(untold);
-        key.last_use = LastUse::At(UsedAt {
-            time: time.unwrap_or(DateTime::<Utc>::MAX_UTC),
-            ..last
-        });
-    }
-    user
 }

@@ -5,11 +5,12 @@ pub mod aws;
 pub mod demo;
 mod member;
 mod once;
+mod outcome;
 mod progress;
 mod reader;
 pub mod report;
 
-use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
@@ -18,12 +19,16 @@ use self::{accounts::Accounts, demo::Demo, report::ReportFile};
 pub use self::{
     member::{Access, Discovery, Member},
     once::Once,
+    outcome::{Outcome, SourceError},
     progress::Progress,
     reader::Reader,
 };
 use crate::{
-    clock::Clock, config::Config, counts::RequestCounts, inventory::Inventory, key::AccountId,
-    policy::ExemptionRule, reason::Reason, snapshot::TagLabel,
+    clock::Clock,
+    config::Config,
+    counts::RequestCounts,
+    policy::{ExemptionRule, Policy},
+    snapshot::TagLabel,
 };
 
 /// Which source to read, and as of when.
@@ -58,6 +63,19 @@ pub enum Choice {
     Report(PathBuf),
     /// A made-up organisation.
     Demo,
+}
+
+impl Choice {
+    /// Whether this source can be read as the configuration says.
+    pub fn accepts(&self, config: &Config) -> Result<(), UsageError> {
+        if *self != Self::Aws && config.accounts != Accounts::Own {
+            return Err(UsageError(
+                "the configuration file has accounts or organization, which are for --source=aws only"
+                    .into(),
+            ));
+        }
+        Ok(())
+    }
 }
 
 impl FromStr for Choice {
@@ -103,27 +121,6 @@ impl Args {
     }
 }
 
-/// Why a source could not give an account's inventory.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct SourceError {
-    /// The cause, as it is counted.
-    pub reason: Reason,
-    /// What failed, where, and what to do about it, on one line and without secrets.
-    pub message: String,
-}
-
-/// What one refresh found of one account.
-#[derive(Debug)]
-pub struct Outcome {
-    /// Whose; `None` if the account's id could not be learned.
-    pub account: Option<AccountId>,
-    /// What was read, or why nothing was.
-    pub result: Result<Inventory, SourceError>,
-    /// How long it took.
-    pub duration: Duration,
-}
-
 /// A source: it knows which parts there are to read, and makes the reader of each.
 #[derive(Debug)]
 pub enum Source {
@@ -149,13 +146,8 @@ impl Source {
             as_of: _,
             aws,
         } = args;
-        if source != Choice::Aws && config.accounts != Accounts::Own {
-            return Err(UsageError(
-                "the configuration file has accounts or organization, which are for --source=aws only"
-                    .into(),
-            ));
-        }
-        Ok(match source {
+        source.accepts(config)?;
+        let mut source = match source {
             Choice::Aws => Self::Aws(Box::new(aws::Fleet::new(
                 aws,
                 Arc::clone(&config.policy),
@@ -164,7 +156,9 @@ impl Source {
             )?)),
             Choice::Report(path) => Self::Report(path),
             Choice::Demo => Self::Demo(Demo::new(clock.now())),
-        })
+        };
+        source.reconfigure(&config.accounts, &config.policy, &config.wanted_tags());
+        Ok(source)
     }
 
     /// Tells `progress` of the users found and read by the readers made from now on. Only AWS takes
@@ -202,6 +196,20 @@ impl Source {
                 name: None,
                 access: Access::Whole,
             }),
+        }
+    }
+
+    /// Reads these accounts from now on, and gives new readers this policy and these tags to read of
+    /// users who hold an old key. Readers that exist have a method of the same name.
+    pub fn reconfigure(
+        &mut self,
+        accounts: &Accounts,
+        policy: &Arc<Policy>,
+        wanted_tags: &Arc<BTreeSet<Arc<str>>>,
+    ) {
+        match self {
+            Self::Aws(fleet) => fleet.reconfigure(accounts, policy, wanted_tags),
+            Self::Report(_) | Self::Demo(_) => {}
         }
     }
 

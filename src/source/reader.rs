@@ -1,12 +1,17 @@
 //! What reads one member of a source, again and again.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-use super::{Outcome, aws, demo::Demo, report::ReportFile};
-use crate::{inventory::User, key::AccountId};
+use super::{
+    Outcome,
+    aws::{self, Remembered},
+    demo::Demo,
+    report::ReportFile,
+};
+use crate::{inventory::User, key::AccountId, policy::Policy};
 
 /// Reads one member of a source. Owns what it remembers from one time to the next.
 #[derive(Debug)]
@@ -28,10 +33,36 @@ impl Reader {
         }
     }
 
+    /// What it remembers of which account, to be saved; cheap, for it is shared.
+    pub fn remembered(&self) -> Option<(AccountId, Arc<Remembered>)> {
+        match self {
+            Self::Aws(aws) => aws.remembered(),
+            Self::Report(_) | Self::Demo(_) => None,
+        }
+    }
+
+    /// Takes in what was saved of an account before a restart. It counts only if that is the account
+    /// which is read.
+    pub fn restore(&mut self, account: AccountId, remembered: Arc<Remembered>) {
+        match self {
+            Self::Aws(aws) => aws.restore(account, remembered),
+            Self::Report(_) | Self::Demo(_) => {}
+        }
+    }
+
     /// Takes over a name that changed.
     pub fn rename(&mut self, name: Option<Arc<str>>) {
         match self {
             Self::Aws(aws) => aws.rename(name),
+            Self::Report(_) | Self::Demo(_) => {}
+        }
+    }
+
+    /// Goes by this policy from now on, and reads these tags of users who hold an old key. What it
+    /// remembers stays.
+    pub fn reconfigure(&mut self, policy: &Policy, wanted_tags: &Arc<BTreeSet<Arc<str>>>) {
+        match self {
+            Self::Aws(aws) => aws.reconfigure(policy, Arc::clone(wanted_tags)),
             Self::Report(_) | Self::Demo(_) => {}
         }
     }

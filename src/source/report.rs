@@ -216,6 +216,11 @@ pub enum ParseError {
         /// Its name.
         column: &'static str,
     },
+    /// The header swallowed the lines after it.
+    #[error(
+        "line 1: a column's name holds an end of line: a quote is missing, and rows may be lost"
+    )]
+    LineInHeader,
     /// No row tells the account.
     #[error("line {line}: no row has an ARN in the column arn, so the account can't be told")]
     NoArn {

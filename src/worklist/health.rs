@@ -123,7 +123,10 @@ impl<'a> Health<'a> {
             (1, 1) => "The account was read completely.".to_owned(),
             (up, count) if up == count => format!("All {count} accounts were read completely."),
             (_, 1) => "The account was not read completely.".to_owned(),
-            (up, count) => format!("{up} of {count} accounts were read completely."),
+            (up, count) => format!(
+                "Of {count} accounts, {} read completely.",
+                counted(up, "was", "were")
+            ),
         };
         let oldest = if count > 1 {
             "The oldest data"
@@ -202,12 +205,13 @@ fn of_account<'a>(
                 } else {
                     Tone::Good
                 };
-                (tone, format!("read completely; the data is {age} old"))
+                (tone, format!("the data is {age} old"))
             } else if account.reached {
-                let unread = counted(inventory.unread_users(), "user", "users");
-                let text = format!(
-                    "read in part ({unread} could not be read): {reasons}; the data is {age} old"
-                );
+                let unread = match inventory.unread_users() {
+                    0 => String::new(),
+                    count => format!("{} could not be read; ", counted(count, "user", "users")),
+                };
+                let text = format!("{unread}{reasons}; the data is {age} old");
                 (Tone::Warning, text)
             } else {
                 let text = format!("could not be read: {reasons}; the data shown is {age} old");
@@ -252,4 +256,167 @@ pub fn reason_words(reason: Reason) -> String {
         Reason::Other => "the log tells why",
     };
     format!("{words} ({reason})")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use super::*;
+    use crate::{
+        inventory::{Account, Inventory, Listing, RootKeys, User},
+        policy::Policy,
+        snapshot::KeyIdDisplay,
+    };
+
+    fn now() -> DateTime<Utc> {
+        "2026-06-01T12:00:00Z".parse().unwrap()
+    }
+
+    fn account(number: u8, age: Option<TimeDelta>, failures: &[Reason]) -> AccountState {
+        let id = format!("{number:012}").parse().unwrap();
+        let inventory = age.map(|age| Inventory {
+            account: Account {
+                id,
+                partition: "aws".into(),
+                name: None,
+                alias: None,
+            },
+            users: vec![User::unread("a", Vec::new(), Reason::AccessDenied)],
+            user_count: Some(1),
+            root: RootKeys::default(),
+            data_time: now() - age,
+            listing: Listing::Complete,
+            troubles: Vec::new(),
+        });
+        AccountState {
+            id,
+            reached: inventory.is_some(),
+            inventory: inventory.map(Arc::new),
+            failures: failures.to_vec(),
+            last_success: None,
+            duration: Duration::ZERO,
+        }
+    }
+
+    fn snapshot(accounts: Vec<AccountState>) -> Snapshot {
+        Snapshot {
+            accounts,
+            tried: true,
+            ..Snapshot::before_first_refresh(
+                Arc::new(Policy::default()),
+                KeyIdDisplay::Full,
+                Duration::from_mins(5),
+            )
+        }
+    }
+
+    fn said(snapshot: &Snapshot) -> Vec<String> {
+        let health = Health::of(snapshot, now());
+        health.notices.into_iter().map(|n| n.text).collect()
+    }
+
+    fn states(snapshot: &Snapshot) -> Vec<(Tone, String)> {
+        let health = Health::of(snapshot, now());
+        let state = |account: AccountHealth<'_>| (account.tone, account.text);
+        health.accounts.into_iter().map(state).collect()
+    }
+
+    #[test]
+    fn before_anything_is_known_it_says_so_and_why() {
+        let mut snapshot = snapshot(Vec::new());
+        snapshot.tried = false;
+        assert!(said(&snapshot)[0].contains("Nothing has been loaded yet"));
+        snapshot.tried = true;
+        snapshot.unidentified = Some(Reason::Credentials);
+        let said = said(&snapshot);
+        assert!(
+            said[0].contains("there are no valid credentials (credentials)"),
+            "{said:?}"
+        );
+        assert!(said[1].contains("No account could be read yet"), "{said:?}");
+    }
+
+    #[test]
+    fn all_is_well_in_one_sentence() {
+        let mut up = account(1, Some(TimeDelta::minutes(2)), &[]);
+        up.last_success = Some(now() - TimeDelta::minutes(2));
+        let one = snapshot(vec![up.clone()]);
+        assert_eq!(
+            said(&one),
+            ["The data is 2 minutes old. The account was read completely."]
+        );
+        assert_eq!(Health::of(&one, now()).tone(), Tone::Good);
+        let two = snapshot(vec![up.clone(), up]);
+        assert_eq!(
+            said(&two),
+            ["The oldest data is 2 minutes old. All 2 accounts were read completely."]
+        );
+    }
+
+    #[test]
+    fn what_was_read_in_part_or_not_at_all_is_told_by_account_the_worst_first() {
+        let fresh = Some(TimeDelta::minutes(1));
+        let mut unreached = account(3, fresh, &[Reason::Timeout]);
+        unreached.reached = false;
+        let snapshot = snapshot(vec![
+            account(1, fresh, &[]),
+            account(2, fresh, &[Reason::AccessDenied]),
+            unreached,
+            account(4, None, &[Reason::Network, Reason::Tls]),
+        ]);
+        let said = said(&snapshot);
+        assert!(
+            said[0].contains("Of 4 accounts, 1 was read completely. What is shown"),
+            "{said:?}"
+        );
+        let expected = [
+            (
+                Tone::Bad,
+                "never read: there is no connection (network); the TLS handshake failed (tls)",
+            ),
+            (
+                Tone::Warning,
+                "1 user could not be read; a permission is missing (access_denied); the data is 1 minute old",
+            ),
+            (
+                Tone::Warning,
+                "could not be read: no answer came in time (timeout); the data shown is 1 minute old",
+            ),
+            (Tone::Good, "the data is 1 minute old"),
+        ];
+        let expected = expected.map(|(tone, text)| (tone, text.to_owned()));
+        assert_eq!(states(&snapshot), expected);
+    }
+
+    #[test]
+    fn stale_is_more_than_two_intervals_since_the_last_whole_refresh() {
+        let mut state = account(1, Some(TimeDelta::minutes(10)), &[Reason::Throttled]);
+        state.last_success = Some(now() - TimeDelta::minutes(10));
+        assert!(
+            !said(&snapshot(vec![state.clone()]))
+                .concat()
+                .contains("Stale")
+        );
+        state.last_success = Some(now() - TimeDelta::seconds(601));
+        let said = said(&snapshot(vec![state]));
+        assert!(
+            said.iter().any(|text| text.starts_with("Stale: 1 account is without a whole refresh for more than two intervals (10 minutes).")),
+            "{said:?}"
+        );
+    }
+
+    #[test]
+    fn a_report_of_yesterday_is_old_even_if_it_was_just_read() {
+        let mut state = account(1, Some(TimeDelta::days(3)), &[]);
+        state.last_success = Some(now());
+        let snapshot = snapshot(vec![state]);
+        let said = said(&snapshot).concat();
+        assert!(said.contains("The data is 3 days old."), "{said}");
+        assert!(
+            said.contains("Old data: what is shown is as of 2026-05-29T12:00:00Z."),
+            "{said}"
+        );
+        assert_eq!(Health::of(&snapshot, now()).tone(), Tone::Warning);
+    }
 }

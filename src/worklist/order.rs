@@ -23,9 +23,14 @@ pub(super) enum Rank<'a> {
     Instant(i64, u32),
     /// A place in a closed list.
     Place(usize),
+    /// A place in a closed list, and an instant within it; none comes last.
+    Within(usize, Instant),
     /// A text.
     Text(Cow<'a, str>),
 }
+
+/// Whether there is none, seconds and nanoseconds.
+type Instant = (bool, i64, u32);
 
 /// An instant as a rank; also one before all that a clock can show.
 pub(super) fn instant(instant: DateTime<Utc>) -> (i64, u32) {
@@ -47,6 +52,15 @@ pub(super) type Identity<'a> = (AccountId, &'a str, Option<(i64, u32)>, usize);
 impl<'a> Place<'a> {
     pub(super) fn of(row: Row<'a>, sort: Sort, key_ids: KeyIdDisplay) -> Self {
         let rank = match sort {
+            Sort::Urgency => {
+                let worst_first = |(_, verdict): &(_, _)| *verdict == row.verdict;
+                let due = row.due.map(instant);
+                let (seconds, nanoseconds) = due.unwrap_or_default();
+                VERDICTS
+                    .iter()
+                    .position(worst_first)
+                    .map(|place| Rank::Within(place, (due.is_none(), seconds, nanoseconds)))
+            }
             Sort::Account => Some(Rank::Text(row.account.id.to_string().into())),
             Sort::User => Some(Rank::Text(Cow::Borrowed(&row.user.name))),
             Sort::Key => row.key.map(|key| match key_ids {
@@ -56,7 +70,6 @@ impl<'a> Place<'a> {
                 }
             }),
             Sort::Status => row.key.map(|key| Rank::Text(key.status.as_str().into())),
-            Sort::Verdict => position(&VERDICTS, |(_, verdict)| *verdict == row.verdict),
             Sort::Age => row.key.map(|key| at(key.created)),
             Sort::Left => row.due.map(at),
             Sort::LastUsed => row.key.and_then(|key| match &key.last_use {
@@ -140,6 +153,7 @@ impl Rank<'_> {
         match self {
             Self::Instant(seconds, nanoseconds) => Rank::Instant(seconds, nanoseconds),
             Self::Place(place) => Rank::Place(place),
+            Self::Within(place, instant) => Rank::Within(place, instant),
             Self::Text(text) => Rank::Text(Cow::Owned(text.into_owned())),
         }
     }

@@ -116,7 +116,7 @@ pub fn parse(query: Option<&str>, surface: Surface) -> Result<Query, BadParamete
         step: given.one_of("step", &Step::NAMES.map(|name| (name, name)))?,
         exempt: given.one_of("exempt", &YES_NO)?,
     };
-    let sort = given.one_of("sort", &Sort::ALL)?.unwrap_or(Sort::Left);
+    let sort = given.one_of("sort", &Sort::ALL)?.unwrap_or_default();
     let order = given
         .one_of("order", &Order::ALL)?
         .unwrap_or_else(|| sort.natural());
@@ -273,7 +273,7 @@ pub fn link(query: &Query, surface: Surface) -> String {
     link.add("exempt", exempt.map(|each| name_of(&YES_NO, each)));
     link.add(
         "sort",
-        (query.sort != Sort::Left).then(|| query.sort.name()),
+        (query.sort != Sort::default()).then(|| query.sort.name()),
     );
     link.add(
         "order",

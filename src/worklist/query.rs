@@ -149,8 +149,11 @@ pub(crate) fn name_of<T: PartialEq>(table: &[(&'static str, T)], value: T) -> &'
 
 /// What rows are ordered by. What has no such value comes last, in either direction; equals stand by
 /// account, user and creation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Sort {
+    /// By verdict, the worst first, and within each by the time left: what to look at first.
+    #[default]
+    Urgency,
     /// The account's id.
     Account,
     /// The user's name.
@@ -159,8 +162,6 @@ pub enum Sort {
     Key,
     /// The key's status, in the order of the alphabet.
     Status,
-    /// The verdict, the worst first.
-    Verdict,
     /// The key's age.
     Age,
     /// The time left until the key turns overdue; less than none if it is.
@@ -174,11 +175,11 @@ pub enum Sort {
 impl Sort {
     /// Every order, with its name.
     pub const ALL: [(&'static str, Self); 9] = [
+        ("urgency", Self::Urgency),
         ("account", Self::Account),
         ("user", Self::User),
         ("key", Self::Key),
         ("status", Self::Status),
-        ("verdict", Self::Verdict),
         ("age", Self::Age),
         ("left", Self::Left),
         ("last_used", Self::LastUsed),

@@ -19,6 +19,7 @@ use aws_types::SdkConfig;
 use chrono::{DateTime, TimeDelta, Utc};
 use iam_key_exporter::{
     clock::Clock,
+    config::Config,
     counts::{Operation, RefreshCounts, RequestCounts},
     inventory::{Inventory, User},
     key::{AccessKey, AccountId},
@@ -198,14 +199,20 @@ pub fn only_key<'a>(inventory: &'a Inventory, name: &str) -> &'a AccessKey {
 /// A refresher over a source, and what it publishes.
 pub struct Refreshing {
     pub refresher: Refresher,
+    pub configure: watch::Sender<Arc<Config>>,
     pub snapshot: watch::Receiver<Arc<Snapshot>>,
     pub counts: Arc<RefreshCounts>,
 }
 
 impl Refreshing {
     pub fn new(reader: Reader, clock: Clock, timeout: Duration) -> Self {
+        Self::configured(reader, Config::default(), clock, timeout)
+    }
+
+    /// With another configuration than that of no file and no flags.
+    pub fn configured(reader: Reader, config: Config, clock: Clock, timeout: Duration) -> Self {
         let before = Snapshot::before_first_refresh(
-            Arc::new(Policy::default()),
+            Arc::clone(&config.policy),
             KeyIdDisplay::Full,
             INTERVAL,
         );
@@ -216,9 +223,12 @@ impl Refreshing {
             timeout,
         };
         let source = Source::Aws(Box::new(reader.fleet));
-        let refresher = Refresher::new(source, clock, args, Arc::clone(&counts), publish);
+        let (configure, configs) = watch::channel(Arc::new(config));
+        let counted = Arc::clone(&counts);
+        let refresher = Refresher::new(source, configs, clock, args, counted, publish);
         Self {
             refresher,
+            configure,
             snapshot,
             counts,
         }

@@ -84,6 +84,18 @@ impl Exporter {
         )
     }
 
+    /// Starts on moto with a configuration file, refreshing as often as it can, and returns when it listens.
+    pub(crate) fn configured(moto: &Moto, strategy: Strategy, config: &Path) -> Self {
+        Self::launch(
+            "the exporter with a configuration file".to_owned(),
+            on_moto(moto, &Moto::anyone())
+                .arg("--refresh.interval=10s")
+                .arg(format!("--aws.strategy={}", strategy.name()))
+                .arg(format!("--config.file={}", config.display())),
+            ANY_PORT,
+        )
+    }
+
     /// Starts on a credential report in a file, and returns when it listens.
     pub(crate) fn reading(report: &Path) -> Self {
         Self::with_source(&format!("report:{}", report.display()), ANY_PORT)
@@ -146,6 +158,14 @@ impl Exporter {
                 .map(drop)
         })
         .await;
+    }
+
+    /// Lets it read its configuration again, and returns when it has taken that.
+    pub(crate) async fn reload(&self) {
+        http::post(self.address, "/-/reload", "text/plain", String::new())
+            .await
+            .and_then(Answer::ok)
+            .expect("the exporter reloads");
     }
 
     /// One scrape, with this Accept header.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::process::Command;
+use std::sync::Arc;
 
 use aws_sdk_iam::Client;
 use aws_sdk_iam::config::{BehaviorVersion, Credentials, Region};
@@ -14,16 +15,17 @@ use super::process::Process;
 use super::tools;
 use super::wait::now;
 
-/// The account that moto takes every credential to belong to.
+/// The account that moto takes all credentials to belong to but those of assumed roles.
 pub(crate) const ACCOUNT: &str = "123456789012";
 
 const DAY: f64 = 86_400.0;
 
-/// A running moto.
+/// A running moto, seen from one of its accounts.
 pub(crate) struct Moto {
     address: SocketAddr,
+    account: String,
     iam: Client,
-    _process: Process,
+    process: Arc<Process>,
 }
 
 /// When a key was last used.
@@ -68,9 +70,25 @@ impl Moto {
         });
         Self {
             address,
+            account: ACCOUNT.to_owned(),
             iam: client(address, Self::anyone()),
-            _process: process,
+            process: Arc::new(process),
         }
+    }
+
+    /// The same moto, seen from another account with credentials for it.
+    pub(crate) fn seen_from(&self, account: &str, credentials: Credentials) -> Self {
+        Self {
+            address: self.address,
+            account: account.to_owned(),
+            iam: client(self.address, credentials),
+            process: Arc::clone(&self.process),
+        }
+    }
+
+    /// The id of the account that it is seen from.
+    pub(crate) fn account(&self) -> &str {
+        &self.account
     }
 
     /// What `AWS_ENDPOINT_URL` must say.
@@ -261,7 +279,8 @@ impl Moto {
         (key.access_key_id, key.secret_access_key)
     }
 
-    async fn control(&self, what: &str, body: Value) {
+    async fn control(&self, what: &str, mut body: Value) {
+        body["account"] = self.account.as_str().into();
         http::post(
             self.address,
             &format!("/_test/{what}"),

@@ -2,7 +2,10 @@
 
 use clap::builder::NonEmptyStringValueParser;
 
-use crate::cli::{one_of, whole_number};
+use crate::{
+    cli::{one_of, whole_number},
+    shard,
+};
 
 /// How AWS is read.
 #[derive(Debug, Clone, clap::Args)]
@@ -40,6 +43,9 @@ pub struct Args {
     #[arg(long = "aws.requests-per-second", env = "IAM_KEY_EXPORTER_AWS_REQUESTS_PER_SECOND", value_name = "N",
         default_value_t = 15, value_parser = whole_number(1..=1000_u16), allow_negative_numbers = true)]
     pub requests_per_second: u16,
+
+    #[command(flatten)]
+    pub(super) shard: shard::Args,
 }
 
 /// How the keys of an account are read.

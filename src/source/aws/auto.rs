@@ -18,7 +18,12 @@ use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
 
+pub use self::memory::Remembered;
 pub(super) use self::memory::{Memory, Watch};
+pub(crate) use self::{
+    memory::{Known, LastListing},
+    unreported::Unreported,
+};
 use super::{
     client::Api,
     failure::CallError,
@@ -52,16 +57,16 @@ pub(super) async fn collect(
     let Dated { report, generated } = dated;
     let mut rows = report.rows;
     let mut listing = report.listing;
-    memory.unreported.add_to(&mut rows, generated);
+    memory.unreported().add_to(&mut rows, generated);
     memory.keep_only(&rows);
     let stale = memory.stale(&rows, generated, now);
     let mut troubles = read(api, &rows, stale, memory, progress, generated, deadline).await;
 
     let lost = memory.lost(now);
-    if memory.unreported.is_needed(&lost) {
+    if memory.unreported().is_needed(&lost) {
         match Box::pin(list::all_users(api, deadline)).await {
             Ok(users) => {
-                let found = memory.unreported.found(users, lost, &mut rows);
+                let found = memory.unreported().found(users, lost, &mut rows);
                 let all = found.iter().map(|row| Arc::clone(&row.user));
                 let all = all.enumerate().collect();
                 let more = read(api, &found, all, memory, progress, generated, deadline).await;
@@ -83,10 +88,10 @@ pub(super) async fn collect(
         .buffer_unordered(api.max_concurrency());
     while let Some((user, key, last_use)) = answers.next().await {
         match last_use {
-            Ok(last_use) => memory.learn_last_use(&user, &key, last_use),
+            Ok(last_use) => memory.learn_last_use(&user, &key, &last_use),
             // Asking again would cost a call for each due key at every refresh.
             Err(error) if error.reason == Reason::AccessDenied => {}
-            Err(_) => memory.ask_again(&user, &key),
+            Err(_) => memory.ask_again(&key),
         }
     }
 

@@ -1,6 +1,6 @@
 //! The accounts of AWS that are read, and how.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
@@ -8,28 +8,54 @@ use tokio::time::Instant;
 use super::{
     Args, Aws, Limits, Origin, Pace, Patience, Settings, Strategy,
     connector::{Connector, Line},
-    setup,
+    directory::Directory,
+    failure::CallError,
+    organization, setup,
 };
 use crate::{
     counts::RequestCounts,
+    key::ArnOwner,
     policy::Policy,
-    source::{Access, Discovery, Member, Progress, UsageError},
+    reason::Reason,
+    shard::Shard,
+    source::{
+        Access, Discovery, Member, Progress, SourceError, UsageError,
+        accounts::{Accounts, DISCOVERY_INTERVAL, Organization, Role},
+    },
 };
 
 /// Knows which accounts there are, and makes their readers.
 #[derive(Debug)]
 pub struct Fleet {
     connector: Arc<Connector>,
+    /// The calls with the exporter's own credentials that no account is read by.
+    hub: Line,
     strategy: Strategy,
     policy: Arc<Policy>,
     refresh_interval: Duration,
     progress: Progress,
+    accounts: Accounts,
+    wanted_tags: Arc<BTreeSet<Arc<str>>>,
+    shard: Shard,
+    look: Look,
+}
+
+/// What came of the looks so far.
+#[derive(Debug, Default)]
+struct Look {
+    members: Vec<Member>,
+    trouble: Option<SourceError>,
+    /// When to look again; `None` is as soon as somebody asks, as after a failure.
+    due: Option<Instant>,
+    /// Whether it was said that the exporter's own account is on another shard.
+    elsewhere_said: bool,
 }
 
 impl Fleet {
-    /// The account of the default credentials or those of a profile.
+    /// The account of the default credentials or those of a profile, until [`Self::reconfigure`]
+    /// says otherwise.
     ///
-    /// Fails if `AWS_CA_BUNDLE` names no bundle that can be used.
+    /// Fails if `AWS_CA_BUNDLE` names no bundle that can be used, or the pod's name tells no shard.
     pub fn new(
         args: Args,
         policy: Arc<Policy>,
@@ -42,6 +68,7 @@ impl Fleet {
             max_concurrency,
             max_total_concurrency,
             requests_per_second,
+            shard,
         } = args;
         let settings = Settings {
             origin: Origin::DefaultChain { profile },
@@ -54,13 +81,9 @@ impl Fleet {
             limits: Limits::default(),
             patience: Patience::default(),
         };
-        Ok(Self::with_settings(
-            settings,
-            strategy,
-            policy,
-            refresh_interval,
-            counts,
-        ))
+        let mut fleet = Self::with_settings(settings, strategy, policy, refresh_interval, counts);
+        fleet.shard = shard.shard.resolve(|name| std::env::var(name).ok())?;
+        Ok(fleet)
     }
 
     /// The same, with the SDK set up in another way than by arguments and environment.
@@ -71,13 +94,41 @@ impl Fleet {
         refresh_interval: Duration,
         counts: Arc<RequestCounts>,
     ) -> Self {
+        let connector = Connector::new(settings, counts);
         Self {
-            connector: Connector::new(settings, counts),
+            hub: Line::new(Arc::clone(&connector), None),
+            connector,
             strategy,
             policy,
             refresh_interval,
             progress: Progress::default(),
+            accounts: Accounts::Own,
+            wanted_tags: Arc::default(),
+            shard: Shard::WHOLE,
+            look: Look::default(),
         }
+    }
+
+    /// Reads these accounts from now on, and gives new readers this policy and these tags to read.
+    /// What was found of other accounts is kept until the next look.
+    pub fn reconfigure(
+        &mut self,
+        accounts: &Accounts,
+        policy: &Arc<Policy>,
+        wanted_tags: &Arc<BTreeSet<Arc<str>>>,
+    ) {
+        self.policy = Arc::clone(policy);
+        self.wanted_tags = Arc::clone(wanted_tags);
+        if self.accounts != *accounts {
+            self.accounts = accounts.clone();
+            self.look.due = None;
+        }
+    }
+
+    /// Reads the accounts of that shard only.
+    pub fn set_shard(&mut self, shard: Shard) {
+        self.shard = shard;
+        self.look.due = None;
     }
 
     /// Tells `progress` of the users found and read by the readers made from now on.
@@ -85,17 +136,93 @@ impl Fleet {
         self.progress = progress;
     }
 
-    /// Which accounts there are.
-    #[expect(
-        clippy::unused_async,
-        reason = "the account of one's own credentials needs no look"
-    )]
-    pub async fn discover(&mut self, _now: DateTime<Utc>, _deadline: Instant) -> Discovery {
-        Discovery::only(Member {
-            account: None,
-            name: None,
-            access: Access::Own,
-        })
+    /// Which accounts there are. Cheap unless the time for a new look has come.
+    pub async fn discover(&mut self, _now: DateTime<Utc>, deadline: Instant) -> Discovery {
+        match &self.accounts {
+            Accounts::Own if self.shard.is_whole() => return Discovery::only(own(None, None)),
+            Accounts::Listed(roles) => {
+                return Discovery {
+                    members: listed(roles, self.shard),
+                    trouble: None,
+                    next: None,
+                };
+            }
+            Accounts::Own | Accounts::Organization(_) => {}
+        }
+        if self.look.due.is_none_or(|due| due <= Instant::now()) {
+            self.look(deadline).await;
+        }
+        Discovery {
+            members: self.look.members.clone(),
+            trouble: self.look.trouble.clone(),
+            next: self.look.due,
+        }
+    }
+
+    /// Looks, and keeps what was found the last time if that fails.
+    async fn look(&mut self, deadline: Instant) {
+        let interval = match &self.accounts {
+            Accounts::Organization(organization) => organization.discovery_interval,
+            Accounts::Own | Accounts::Listed(_) => DISCOVERY_INTERVAL,
+        };
+        match self.find(deadline).await {
+            Ok(members) => {
+                self.look.members = members;
+                self.look.trouble = None;
+                self.look.due = Some(Instant::now() + interval);
+            }
+            Err(error) => {
+                self.look.trouble = Some(error.into());
+                self.look.due = None;
+            }
+        }
+    }
+
+    /// The accounts of this shard.
+    async fn find(&mut self, deadline: Instant) -> Result<Vec<Member>, CallError> {
+        let api = self.hub.open().await;
+        let found = async {
+            let caller = api.caller(deadline).await?;
+            match &self.accounts {
+                Accounts::Own | Accounts::Listed(_) => Ok(vec![own(Some(&caller), None)]),
+                Accounts::Organization(wanted) => {
+                    let directory = Directory::new(&self.connector, &api.base, &caller.partition);
+                    let members = organization::members(&directory, wanted, deadline).await?;
+                    Ok(members
+                        .into_iter()
+                        .map(|listed| member(wanted, &caller, listed))
+                        .collect())
+                }
+            }
+        };
+        let found: Result<Vec<Member>, CallError> = Box::pin(found).await;
+        if let Err(error) = &found
+            && matches!(error.reason, Reason::Credentials | Reason::ExpiredToken)
+        {
+            self.hub.renew(&api).await;
+        }
+        let mut members = found?;
+        if matches!(self.accounts, Accounts::Own) {
+            self.say_elsewhere(&members);
+        }
+        members.retain(|member| member.account.is_none_or(|id| self.shard.holds(id)));
+        Ok(members)
+    }
+
+    /// Says, once, that there is nothing to read for this shard.
+    fn say_elsewhere(&mut self, members: &[Member]) {
+        let elsewhere = members
+            .iter()
+            .filter_map(|member| member.account)
+            .find(|id| !self.shard.holds(*id));
+        match elsewhere {
+            Some(account) if !std::mem::replace(&mut self.look.elsewhere_said, true) => {
+                tracing::warn!(%account, shard = %self.shard,
+                    "the account of the credentials is on another shard and is not read here");
+            }
+            Some(_) => {}
+            None => self.look.elsewhere_said = false,
+        }
     }
 
     /// A new reader of an account.
@@ -110,8 +237,55 @@ impl Fleet {
             Arc::clone(&self.policy),
             self.refresh_interval,
         );
+        aws.reconfigure(&self.policy, Arc::clone(&self.wanted_tags));
         aws.watch(self.progress.clone());
         aws.rename(member.name.clone());
         aws
+    }
+}
+
+/// The account of the exporter's own credentials.
+fn own(caller: Option<&ArnOwner>, name: Option<Arc<str>>) -> Member {
+    Member {
+        account: caller.map(|caller| caller.account),
+        name,
+        access: Access::Own,
+    }
+}
+
+/// The accounts of the roles, each once.
+fn listed(roles: &[Role], shard: Shard) -> Vec<Member> {
+    let mut seen = BTreeSet::new();
+    roles
+        .iter()
+        .filter(|role| shard.holds(role.arn.account()) && seen.insert(role.arn.account()))
+        .map(|role| Member {
+            account: Some(role.arn.account()),
+            name: role.name.clone(),
+            access: Access::Role(Arc::new(role.clone())),
+        })
+        .collect()
+}
+
+/// A member of an organisation. The exporter's own account needs no role.
+fn member(
+    organization: &Organization,
+    caller: &ArnOwner,
+    organization::Listed { id, name }: organization::Listed,
+) -> Member {
+    if id == caller.account {
+        return own(Some(caller), name);
+    }
+    let role = Role {
+        arn: organization.role_name.in_account(&caller.partition, id),
+        external_id: organization.external_id.clone(),
+        session_name: organization.session_name.clone(),
+        name: None,
+        region: organization.region.clone(),
+    };
+    Member {
+        account: Some(id),
+        name,
+        access: Access::Role(Arc::new(role)),
     }
 }

@@ -6,23 +6,28 @@ mod auto;
 mod client;
 mod connector;
 mod credential_report;
+mod directory;
 mod failure;
 mod fleet;
 mod list;
+mod organization;
 mod pace;
 mod paced;
 mod partition;
 mod role;
 mod setup;
+mod tags;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use futures_util::{FutureExt, StreamExt, stream};
 use tokio::time::Instant;
 
+pub(crate) use self::auto::{Known, LastListing, Unreported};
 pub use self::{
     args::{Args, Strategy},
+    auto::Remembered,
     credential_report::Patience,
     fleet::Fleet,
     pace::Pace,
@@ -33,6 +38,7 @@ use self::{
     client::Api,
     connector::Line,
     failure::CallError,
+    tags::TagBook,
 };
 use super::{Outcome, Progress, SourceError, report};
 use crate::{
@@ -63,6 +69,10 @@ pub struct Aws {
     name: Option<Arc<str>>,
     watch: Watch,
     memory: Memory,
+    tags: TagBook,
+    refresh_interval: TimeDelta,
+    /// What was saved before a restart, until it is known whose credentials these are.
+    saved: Option<(AccountId, Arc<Remembered>)>,
     /// Whether `auto` had to do as `list` does the last time.
     lists_instead: bool,
     progress: Progress,
@@ -80,7 +90,10 @@ impl Aws {
         let watch = Watch::new(&policy, interval);
         Self {
             memory: Memory::new(watch.clone()),
+            tags: TagBook::new(&policy, interval),
+            refresh_interval: interval,
             watch,
+            saved: None,
             lists_instead: false,
             progress: Progress::default(),
             owner: line.role().map(|role| ArnOwner {
@@ -104,16 +117,39 @@ impl Aws {
         self.name = name;
     }
 
+    /// Goes by this policy from now on, and reads these tags of users who hold an old key.
+    pub fn reconfigure(&mut self, policy: &Policy, wanted_tags: Arc<BTreeSet<Arc<str>>>) {
+        self.watch = Watch::new(policy, self.refresh_interval);
+        self.memory.watch(self.watch.clone());
+        self.tags.want(wanted_tags, policy, self.refresh_interval);
+    }
+
     /// Tells `progress` of the users found and read from now on.
     pub fn watch(&mut self, progress: Progress) {
         self.progress = progress;
     }
 
+    /// What `auto` remembers of the account that was read last, to be saved; cheap, for it is shared.
+    pub fn remembered(&self) -> Option<(AccountId, Arc<Remembered>)> {
+        let owner = self.owner.as_ref()?;
+        Some((owner.account, self.memory.remembered()?))
+    }
+
+    /// Takes in what was saved of an account before a restart. It counts if the credentials turn out
+    /// to be that account's.
+    pub fn restore(&mut self, account: AccountId, remembered: Arc<Remembered>) {
+        self.saved = Some((account, remembered));
+    }
+
     /// Reads the account once.
     pub async fn collect(&mut self, now: DateTime<Utc>, deadline: Instant) -> Outcome {
+        let _place = self.line.enter(deadline).await;
         let start = Instant::now();
         let api = self.line.open().await;
-        let result = self.read(&api, now, deadline).await;
+        let mut result = self.read(&api, now, deadline).await;
+        if let Ok(inventory) = &mut result {
+            Box::pin(self.tags.fill(inventory, &api, now, deadline)).await;
+        }
         let reasons = match &result {
             Ok(inventory) => inventory.reasons(),
             Err(error) => vec![error.reason],
@@ -146,6 +182,7 @@ impl Aws {
             };
             return users.into_iter().map(unread).collect();
         }
+        let _place = self.line.enter(deadline).await;
         let api = self.line.open().await;
         stream::iter(users)
             .map(|name| {
@@ -246,9 +283,16 @@ impl Aws {
     async fn report(&self, api: &Api, deadline: Instant) -> Result<Dated, CallError> {
         let fetched =
             credential_report::fetch(api, self.line.settings().patience, deadline).await?;
-        let report = report::parse(&fetched.csv).map_err(|error| {
-            CallError::malformed(Operation::GetCredentialReport, error.to_string())
-        })?;
+        let malformed = |what: String| CallError::malformed(Operation::GetCredentialReport, what);
+        let report = report::parse(&fetched.csv).map_err(|error| malformed(error.to_string()))?;
+        // Every report has the root user's row, so one without rows isn't that of an empty account.
+        let account = report.owner.as_ref().map(|owner| owner.account);
+        if account.is_none() || account != self.owner.as_ref().map(|owner| owner.account) {
+            return Err(malformed(match account {
+                None => "it has no rows, not even the root user's".into(),
+                Some(other) => format!("it is of account {other}, not of the caller's"),
+            }));
+        }
         Ok(Dated {
             report,
             generated: fetched.generated,
@@ -270,7 +314,13 @@ impl Aws {
             tracing::warn!(before = %before.account, now = %owner.account,
                 "the credentials belong to another account now");
             self.alias = None;
+            self.tags.clear();
             self.memory = Memory::new(self.watch.clone());
+        }
+        if let Some((account, remembered)) = self.saved.take()
+            && account == owner.account
+        {
+            self.memory.restore(remembered);
         }
         self.owner = Some(owner);
     }

@@ -1,7 +1,7 @@
 //! From bytes to rows.
 
 use std::{
-    collections::{HashMap, HashSet, hash_map::Entry},
+    collections::{HashMap, hash_map::Entry},
     sync::Arc,
 };
 
@@ -14,6 +14,7 @@ use super::{
     text::{newlines, text},
 };
 use crate::{
+    intern::Interner,
     inventory::{Listing, RootKeys},
     key::{ArnOwner, LastUse, UsedAt},
     reason::Reason,
@@ -32,6 +33,10 @@ pub fn parse(bytes: &[u8]) -> Result<Report, ParseError> {
         .flexible(true)
         .from_reader(text.as_bytes());
     let header = reader.headers().map_err(unreadable)?.clone();
+    // No column's name has one, so an open quote swallowed rows.
+    if header.iter().any(|column| column.contains(['\n', '\r'])) {
+        return Err(ParseError::LineInHeader);
+    }
     let mut rows = Rows::new(text, Columns::find(&header)?);
     let mut record = StringRecord::new();
     while reader.read_record(&mut record).map_err(unreadable)? {
@@ -57,7 +62,7 @@ struct Rows<'a> {
     /// The start of every ARN of the account, up to the colon after its id.
     arn_prefix: String,
     places: HashMap<Arc<str>, usize>,
-    words: HashSet<Arc<str>>,
+    paths: Interner,
     first_line: Option<u64>,
     /// A byte of the text and the line it is on, to count on from.
     counted: (usize, u64),
@@ -77,7 +82,7 @@ impl<'a> Rows<'a> {
             },
             arn_prefix: String::new(),
             places: HashMap::new(),
-            words: HashSet::new(),
+            paths: Interner::default(),
             first_line: None,
             counted: (0, 1),
         }
@@ -116,7 +121,7 @@ impl<'a> Rows<'a> {
                 },
             );
             if self.own(arn, line)? && is_known && user != ROOT {
-                let path = self.word(path(arn, user));
+                let path = self.paths.get(path(arn, user));
                 let user = user.into();
                 self.add(
                     Row {
@@ -220,7 +225,7 @@ impl<'a> Rows<'a> {
         let arn = record.get(self.columns.arn).unwrap_or_default();
         Row {
             user: user.into(),
-            path: self.word(path(arn, user)),
+            path: self.paths.get(path(arn, user)),
             created,
             slots,
             is_read: self.report.defects.len() == defects,
@@ -248,8 +253,8 @@ impl<'a> Rows<'a> {
         let last_use = match used_field.map(|field| (field, time(field))) {
             Some((_, Field::Value(time))) => LastUse::At(UsedAt {
                 time,
-                service: self.word(service),
-                region: self.word(region),
+                service: service.into(),
+                region: region.into(),
             }),
             // "N/A (not applicable)": there is no key, or it has not been used since IAM began to
             // keep track on April 22, 2015. That, and nothing else, is AWS saying never; the guide
@@ -317,16 +322,6 @@ impl<'a> Rows<'a> {
         RootKeys { active, present }
     }
 
-    /// The word, shared by all the keys that hold it.
-    fn word(&mut self, word: &str) -> Arc<str> {
-        if let Some(known) = self.words.get(word) {
-            return Arc::clone(known);
-        }
-        let word: Arc<str> = word.into();
-        self.words.insert(Arc::clone(&word));
-        word
-    }
-
     fn truncated(&mut self) {
         self.report.listing = Listing::Truncated(Reason::MalformedResponse);
     }
@@ -370,6 +365,8 @@ impl<'a> Rows<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use chrono::{DateTime, Utc};
     use proptest::prelude::*;
 
@@ -540,6 +537,15 @@ mod tests {
         }
         let error = parse(format!("{HEADER},arn\n").as_bytes()).unwrap_err();
         assert_eq!(error, ParseError::ColumnTwice { column: "arn" });
+    }
+
+    #[test]
+    fn a_header_that_swallowed_rows_is_no_report() {
+        let (row, quoted) = ("alice,arn:aws:iam::111122223333:user/alice", "\"cert");
+        for end in ["\n", "\r\n"] {
+            let text = format!("{HEADER},{quoted}{end}{row}{end}");
+            assert_eq!(parse(text.as_bytes()), Err(ParseError::LineInHeader));
+        }
     }
 
     #[test]
@@ -805,7 +811,7 @@ mod tests {
                 other => panic!("{other:?}"),
             })
             .collect();
-        assert!(Arc::ptr_eq(services[0], services[1]));
+        assert!(std::ptr::eq(&**services[0], &**services[1]));
     }
 
     fn any_time() -> impl Strategy<Value = DateTime<Utc>> {

@@ -25,7 +25,7 @@ pub(super) fn accounts(health: &Health<'_>) -> Markup {
                     summary {
                         (counted(all, "account", "accounts")) ", " (health.up) " read completely"
                     }
-                    table.plain {
+                    table.plain.cards {
                         caption.unseen { "Accounts, those in trouble first" }
                         thead { tr {
                             th scope="col" { "Account" }
@@ -57,8 +57,8 @@ fn row(health: &AccountHealth<'_>) -> Markup {
     html! {
         tr {
             th scope="row" { (health.account.id) }
-            td { @if let Some(name) = name { (shown(name)) } }
-            td { span.badge.(tone_class(health.tone)) { (tone) } " " (health.text) }
+            td data-label="Name" { @if let Some(name) = name { (shown(name)) } }
+            td data-label="State" { span.badge.(tone_class(health.tone)) { (tone) } " " (health.text) }
         }
     }
 }

@@ -73,7 +73,7 @@ pub(super) fn sort_words(sort: Sort) -> &'static str {
         Sort::User => "User",
         Sort::Key => "Key",
         Sort::Status => "Status",
-        Sort::Verdict => "Verdict",
+        Sort::Urgency => "Urgency",
         Sort::Age => "Age",
         Sort::Left => "Time left",
         Sort::LastUsed => "Last used",

@@ -40,20 +40,18 @@ pub(super) fn health(health: &Health<'_>, snapshot: &Snapshot) -> Markup {
                 p.notice.(tone_class(notice.tone)) { (notice.text) }
             }
         }
-        @if health.data_time.is_some() && health.tone() == Tone::Good {
-            p.soft.basis { (basis(snapshot)) }
-        } @else {
-            p.soft.basis { (basis(snapshot)) " Refreshed every " (humantime::format_duration(snapshot.refresh_interval)) "." }
-        }
+        p.soft.basis { (basis(snapshot)) }
     }
 }
 
 fn basis(snapshot: &Snapshot) -> String {
     let policy = &snapshot.policy.thresholds;
     format!(
-        "An active key is overdue after {}, unless a rule says otherwise; its rotation is due {} before.",
+        "An active key is overdue after {}, unless a rule says otherwise; its rotation is due {} before. Data is refreshed \
+         every {}.",
         span(policy.max_age),
-        span(policy.warn)
+        span(policy.warn),
+        humantime::format_duration(snapshot.refresh_interval)
     )
 }
 
@@ -61,8 +59,8 @@ fn basis(snapshot: &Snapshot) -> String {
 fn part(filter: Filter) -> String {
     let query = Query {
         filter,
-        sort: Sort::Left,
-        order: Sort::Left.natural(),
+        sort: Sort::default(),
+        order: Sort::default().natural(),
         limit: Surface::Page.default_limit(),
         start: Start::Offset(0),
     };
@@ -106,16 +104,20 @@ pub(super) fn glance(glance: &Glance<'_>, snapshot: &Snapshot) -> Markup {
                             " of users with keys are compliant"
                         }
                     }
-                    dl.numbers {
-                        (figure("Overdue keys", keys.overdue, "alarm", Some(&with_verdict(Verdict::Alarm))))
-                        (figure("Overdue, but exempt", keys.overdue_exempt, "skip", Some(&exempt)))
+                    h3 #figures-keys { "Keys" }
+                    dl.numbers aria-labelledby="figures-keys" {
+                        (figure("Overdue", keys.overdue, "alarm", Some(&with_verdict(Verdict::Alarm))))
                         (figure("Due soon", keys.due_soon, "soon", None))
-                        (figure("Active keys", keys.active, "", Some(&active)))
-                        (figure("Compliant users", users.compliant, "ok", None))
+                        (figure("Overdue, exempt", keys.overdue_exempt, "skip", Some(&exempt)))
+                        (figure("Active", keys.active, "", Some(&active)))
+                    }
+                    h3 #figures-users { "Users" }
+                    dl.numbers aria-labelledby="figures-users" {
                         (figure("Not compliant", users.non_compliant, "alarm", None))
+                        (figure("Compliant", users.compliant, "ok", None))
                         (figure("Not known", users.unknown, "error", Some(&with_verdict(Verdict::Error))))
-                        (figure("Exempt users", users.exempt, "skip", Some(&exempt)))
-                        (figure("Users in all", users.total, "", None))
+                        (figure("Exempt", users.exempt, "skip", Some(&exempt)))
+                        (figure("In all", users.total, "", None))
                     }
                 }
                 (histogram::ages(&glance.ages, snapshot.policy.thresholds.max_age))
@@ -186,7 +188,7 @@ pub(super) fn exemptions(glance: &Glance<'_>, snapshot: &Snapshot, now: DateTime
                     }
                     " An exemption mutes alerts; it makes nobody compliant."
                 }
-                table.plain {
+                table.plain.cards {
                     caption.unseen { "Exemptions, those that end first at the front" }
                     thead { tr {
                         th scope="col" { "User" }
@@ -212,8 +214,8 @@ fn exemption(exempt: &Exempt<'_>, is_soon: bool, now: DateTime<Utc>) -> Markup {
     html! {
         tr {
             th scope="row" { (shown(&exempt.user.name)) }
-            td { (exempt.account) }
-            td {
+            td data-label="Account" { (exempt.account) }
+            td data-label="Ends" {
                 @match exempt.until {
                     None => "never",
                     Some(until) if is_soon => {
@@ -222,7 +224,7 @@ fn exemption(exempt: &Exempt<'_>, is_soon: bool, now: DateTime<Utc>) -> Markup {
                     Some(until) => (day(until)),
                 }
             }
-            td { (shown(exempt.reason)) }
+            td data-label="Reason" { (shown(exempt.reason)) }
         }
     }
 }

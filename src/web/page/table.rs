@@ -28,7 +28,7 @@ const COLUMNS: [Sort; 8] = [
     Sort::Account,
     Sort::User,
     Sort::Key,
-    Sort::Status,
+    Sort::Urgency,
     Sort::Age,
     Sort::Left,
     Sort::LastUsed,
@@ -54,7 +54,9 @@ pub(super) fn worklist(
                         tr role="row" { @for sort in COLUMNS { (heading(sort, query)) } }
                     }
                     tbody role="rowgroup" {
-                        @for row in &selection.rows { (item(&Item::new(*row, snapshot, now), now)) }
+                        @for (number, row) in selection.rows.iter().enumerate() {
+                            (item(&Item::new(*row, snapshot, now), number, now))
+                        }
                     }
                 }
                 (pages(selection, query))
@@ -131,7 +133,7 @@ fn heading(sort: Sort, query: &Query) -> Markup {
     }
 }
 
-fn item(item: &Item<'_>, now: DateTime<Utc>) -> Markup {
+fn item(item: &Item<'_>, number: usize, now: DateTime<Utc>) -> Markup {
     let row = &item.row;
     let account = &row.inventory.account;
     let is_exempt = row.user.is_exempt(now);
@@ -162,7 +164,7 @@ fn item(item: &Item<'_>, now: DateTime<Utc>) -> Markup {
                     None => span.soft { "none known" },
                 }
             }
-            td role="cell" data-label="Status" {
+            td role="cell" data-label="Urgency" {
                 span.badge.(verdict_name(row.verdict)) { (verdict_words(row.verdict, is_exempt)) }
                 @if let Some(key) = row.key { " " span.soft { (shown(key.status.as_str())) } }
             }
@@ -182,7 +184,7 @@ fn item(item: &Item<'_>, now: DateTime<Utc>) -> Markup {
             td.amount role="cell" data-label="Last used" {
                 @if let Some(key) = row.key { (last_use(&key.last_use, now)) }
             }
-            td.step role="cell" data-label="Next step" { (step(item)) }
+            td.step role="cell" data-label="Next step" { (step(item, number)) }
         }
     }
 }
@@ -204,25 +206,45 @@ fn exemption(item: &Item<'_>) -> Markup {
     }
 }
 
-fn step(item: &Item<'_>) -> Markup {
+/// The next step as a button that shows what to do above the page. A browser that knows no popovers
+/// shows it in place.
+fn step(item: &Item<'_>, number: usize) -> Markup {
     let words = step_words(item.row.step);
     let Some(advice) = &item.advice else {
         return html! {
             @if item.row.step == "none" {
                 span.soft { (words) }
             } @else {
-                (words) " " span.remark { "no command: read the user first" }
+                (words) " " span.remark { "no command while the user can’t be read" }
             }
         };
     };
+    let id = format!("todo-{number}");
     html! {
-        details {
-            summary { (words) }
+        button.todo type="button" popovertarget=(id) { (words) }
+        div.advice #(id) popover role="group" aria-labelledby={ (id) "-title" } {
+            h3 id={ (id) "-title" } { (words) ": " (shown(&item.row.user.name)) }
             p { (sentence(&advice.why)) }
             @for note in &advice.notes { p.soft { (sentence(note)) } }
-            @for (purpose, command) in &item.commands {
-                p.purpose { (sentence(purpose)) }
-                pre.command { code { (shown(&command.line())) } }
+            @for (place, (purpose, command)) in item.commands.iter().enumerate() {
+                @if place == 0 || item.commands[place - 1].0 != *purpose { p.purpose { (purpose) ":" } }
+                (command_line(&command.line()))
+            }
+            button.close type="button" popovertarget=(id) popovertargetaction="hide" { "Close" }
+        }
+    }
+}
+
+/// A command, broken between its words only: browsers break after hyphens too. Its text is left as it
+/// is, so that it can be copied; no command holds what can't be seen.
+fn command_line(line: &str) -> Markup {
+    html! {
+        pre.command {
+            code {
+                @for (place, word) in line.split(' ').enumerate() {
+                    @if place > 0 { " " }
+                    span { (word) }
+                }
             }
         }
     }

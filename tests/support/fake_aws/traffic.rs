@@ -1,7 +1,7 @@
 //! What passes through, to all accounts and to each: calls, counts and latency.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::fault::Plan;
 use super::operation::Operation;
@@ -105,6 +105,8 @@ impl Calls {
 pub struct Counts {
     calls: BTreeMap<Operation, usize>,
     throttled: BTreeMap<Operation, usize>,
+    /// When each call arrived.
+    pub arrivals: Vec<Instant>,
     /// The most requests that were under way at one moment.
     pub max_in_flight: usize,
 }
@@ -118,6 +120,7 @@ impl Counts {
     }
 
     pub(super) fn add(&mut self, call: &Call) {
+        self.arrivals.push(Instant::now());
         *self.calls.entry(call.operation).or_default() += 1;
         if call.throttled {
             *self.throttled.entry(call.operation).or_default() += 1;

@@ -1,7 +1,7 @@
 //! What the listings so far have told, and who has to be listed again.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     sync::Arc,
 };
 
@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::unreported::Unreported;
 use crate::{
-    inventory::{Reading, User},
+    inventory::{Keys, Reading, User},
     key::{AccessKey, KeyName, LastUse},
     policy::{Policy, Thresholds},
     reason::Reason,
@@ -40,42 +40,50 @@ impl Watch {
     }
 }
 
-/// What the listings so far have told, by user.
+/// What the listings so far have told, and what is to be made of it.
 #[derive(Debug)]
 pub(crate) struct Memory {
     watch: Watch,
-    users: HashMap<Arc<str>, Known>,
-    /// The users that the report doesn't tell of.
-    pub(crate) unreported: Unreported,
+    /// Shared with whoever saves it, so that it is copied only where it changes after that.
+    remembered: Arc<Remembered>,
     /// Whether it was said that the report's dates aren't the keys' creation dates.
     dates_differ_said: bool,
 }
 
-/// What a user's listings told.
-#[derive(Debug)]
-struct Known {
-    /// The keys of the last listing that succeeded, their last use as far as known.
-    keys: Vec<AccessKey>,
-    /// What became of the last listing.
-    last: LastListing,
-    /// When the keys were made that were under this name, as a listing or the report has it, and
-    /// aren't any more.
-    lost: BTreeSet<DateTime<Utc>>,
-    /// The user's row at the last listing that succeeded.
-    row: Fingerprint,
-    /// When the report of that row was made.
-    generated: DateTime<Utc>,
-    /// Whether row and listing told the same. If not, a newer report is reason to list again.
-    agrees: bool,
+/// What the listings of one account have told: kept over a restart, it saves listing everybody again.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Remembered {
+    /// Boxed, for up to half of the places of a map are empty.
+    pub(crate) users: HashMap<Arc<str>, Box<Known>>,
+    /// The users that the report doesn't tell of.
+    pub(crate) unreported: Unreported,
     /// The keys whose last use was asked for since the report of `asked_since`. Once for each
     /// report is enough: AWS updates its record of last uses no more often.
-    asked: HashSet<KeyName>,
-    asked_since: DateTime<Utc>,
+    pub(crate) asked: HashSet<KeyName>,
+    pub(crate) asked_since: Option<DateTime<Utc>>,
+}
+
+/// What a user's listings told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Known {
+    /// The keys of the last listing that succeeded, their last use as far as known.
+    pub(crate) keys: Keys,
+    /// What became of the last listing.
+    pub(crate) last: LastListing,
+    /// When the keys were made that were under this name, as a listing or the report has it, and
+    /// aren't any more. Each once; hardly ever is there one at all.
+    pub(crate) lost: Box<[DateTime<Utc>]>,
+    /// The user's row at the last listing that succeeded.
+    pub(crate) row: Fingerprint,
+    /// When the report of that row was made.
+    pub(crate) generated: DateTime<Utc>,
+    /// Whether row and listing told the same. If not, a newer report is reason to list again.
+    pub(crate) agrees: bool,
 }
 
 /// What became of a listing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum LastListing {
+pub(crate) enum LastListing {
     Read,
     /// The user was gone: a deleted user stays in reports for hours.
     Gone,
@@ -87,16 +95,41 @@ impl Memory {
     pub(crate) fn new(watch: Watch) -> Self {
         Self {
             watch,
-            users: HashMap::new(),
-            unreported: Unreported::default(),
+            remembered: Arc::default(),
             dates_differ_said: false,
         }
+    }
+
+    /// What is known, to be saved; `None` if nothing is.
+    pub(crate) fn remembered(&self) -> Option<Arc<Remembered>> {
+        let is_empty = *self.remembered == Remembered::default();
+        (!is_empty).then(|| Arc::clone(&self.remembered))
+    }
+
+    /// Takes in what was known before a restart.
+    pub(crate) fn restore(&mut self, remembered: Arc<Remembered>) {
+        self.remembered = remembered;
+    }
+
+    /// The users that the report doesn't tell of.
+    pub(crate) fn unreported(&mut self) -> &mut Unreported {
+        &mut self.change().unreported
+    }
+
+    fn change(&mut self) -> &mut Remembered {
+        Arc::make_mut(&mut self.remembered)
+    }
+
+    /// Watches otherwise from now on.
+    pub(crate) fn watch(&mut self, watch: Watch) {
+        self.watch = watch;
     }
 
     /// Forgets the users who are in the report no more.
     pub(crate) fn keep_only(&mut self, rows: &[Row]) {
         let present: HashSet<&str> = rows.iter().map(|row| &*row.user).collect();
-        self.users.retain(|user, _| present.contains(&**user));
+        let users = &mut self.change().users;
+        users.retain(|user, _| present.contains(&**user));
     }
 
     /// The users who have to be read live, with the index of their row.
@@ -106,7 +139,7 @@ impl Memory {
         generated: DateTime<Utc>,
         now: DateTime<Utc>,
     ) -> Vec<(usize, Arc<str>)> {
-        let is_stale = |row: &Row| match self.users.get(&row.user) {
+        let is_stale = |row: &Row| match self.remembered.users.get(&row.user) {
             None => !row.is_read || row.keys().next().is_some(),
             Some(known) => {
                 matches!(known.last, LastListing::Failed(_))
@@ -130,10 +163,10 @@ impl Memory {
 
     /// Takes in a listing made beside the report of `generated`; `None` is a user who is gone.
     pub(crate) fn learn(&mut self, row: &Row, listing: Option<User>, generated: DateTime<Utc>) {
-        let known = self
-            .users
+        let Remembered { users, asked, .. } = Arc::make_mut(&mut self.remembered);
+        let known = users
             .entry(Arc::clone(&row.user))
-            .or_insert_with(|| Known::nothing(row, generated));
+            .or_insert_with(|| Box::new(Known::nothing(row, generated)));
         let (keys, last) = match listing {
             Some(User {
                 reading: Reading::Unread(reason),
@@ -143,20 +176,21 @@ impl Memory {
                 return;
             }
             Some(user) => (user.keys, LastListing::Read),
-            None => (Vec::new(), LastListing::Gone),
+            None => (Keys::default(), LastListing::Gone),
         };
         if generated > known.generated {
-            known.lost.clear();
+            known.lost = Box::default();
         }
-        let shown = row.keys().map(|slot| slot.last_rotated);
-        known.lost.extend(shown);
-        known.take_keys(keys);
+        for new in known.take_keys(keys, row) {
+            // It may have been asked for while another name held it.
+            asked.remove(new);
+        }
         known.last = last;
         known.row = row.fingerprint();
         known.generated = generated;
         known.agrees = agrees(row, &known.keys);
-        if !self.dates_differ_said && dates_differ(row, &known.keys, generated) {
-            self.dates_differ_said = true;
+        let differ = dates_differ(row, &known.keys, generated);
+        if differ && !std::mem::replace(&mut self.dates_differ_said, true) {
             tracing::warn!(
                 "the credential report's access_key_last_rotated is not CreateDate in this account; \
                  only ListAccessKeys is believed"
@@ -167,14 +201,14 @@ impl Memory {
     /// The old keys that are gone, by the user who held them: deleted, or still held by a user who
     /// was renamed.
     pub(crate) fn lost(&self, now: DateTime<Utc>) -> HashSet<(Arc<str>, DateTime<Utc>)> {
-        let of_user = |(user, known): (&Arc<str>, &Known)| {
+        let of_user = |(user, known): (&Arc<str>, &Box<Known>)| {
             let old = known
                 .lost
                 .iter()
                 .filter(|key| self.watch.is_old(**key, now));
             old.map(|key| (Arc::clone(user), *key)).collect::<Vec<_>>()
         };
-        self.users.iter().flat_map(of_user).collect()
+        self.remembered.users.iter().flat_map(of_user).collect()
     }
 
     /// The keys whose last use has to be asked for: the report can't tell it of those that match no
@@ -185,23 +219,29 @@ impl Memory {
         generated: DateTime<Utc>,
         now: DateTime<Utc>,
     ) -> Vec<(Arc<str>, KeyName)> {
+        let Remembered {
+            users,
+            asked,
+            asked_since,
+            ..
+        } = Arc::make_mut(&mut self.remembered);
+        if *asked_since < Some(generated) {
+            asked.clear();
+            *asked_since = Some(generated);
+        }
         let mut asks = Vec::new();
         for row in rows {
-            let Some(known) = self.users.get_mut(&row.user) else {
+            let Some(known) = users.get_mut(&row.user) else {
                 continue;
             };
-            if generated > known.asked_since {
-                known.asked.clear();
-                known.asked_since = generated;
-            }
             for index in 0..known.keys.len() {
                 let slot = matching_slot(row, &known.keys, index);
-                let key = &mut known.keys[index];
                 if let Some(slot) = slot {
-                    take_later(&mut key.last_use, slot.last_use.clone());
+                    known.take_later(index, &slot.last_use);
                 }
+                let key = &known.keys[index];
                 let needed = slot.is_none() || self.watch.thresholds.is_due(key, now);
-                if needed && known.asked.insert(key.name.clone()) {
+                if needed && asked.insert(key.name.clone()) {
                     asks.push((Arc::clone(&row.user), key.name.clone()));
                 }
             }
@@ -210,39 +250,39 @@ impl Memory {
     }
 
     /// Takes in the answer to such a question.
-    pub(crate) fn learn_last_use(&mut self, user: &str, key: &KeyName, last_use: LastUse) {
-        let known = self.users.get_mut(user);
-        if let Some(key) =
-            known.and_then(|known| known.keys.iter_mut().find(|known| known.name == *key))
-        {
-            take_later(&mut key.last_use, last_use);
+    pub(crate) fn learn_last_use(&mut self, user: &str, key: &KeyName, last_use: &LastUse) {
+        let Some(known) = self.change().users.get_mut(user) else {
+            return;
+        };
+        if let Some(index) = known.keys.iter().position(|known| known.name == *key) {
+            known.take_later(index, last_use);
         }
     }
 
     /// Takes note that such a question was not answered.
-    pub(crate) fn ask_again(&mut self, user: &str, key: &KeyName) {
-        if let Some(known) = self.users.get_mut(user) {
-            known.asked.remove(key);
-        }
+    pub(crate) fn ask_again(&mut self, key: &KeyName) {
+        self.change().asked.remove(key);
     }
 
     /// The user of `row` as now known; `None` if gone.
     pub(crate) fn user(&self, row: &Row) -> Option<User> {
-        let name = Arc::clone(&row.user);
-        let Some(known) = self.users.get(&row.user) else {
+        let Some((name, known)) = self.remembered.users.get_key_value(&row.user) else {
             return Some(row.to_user());
         };
-        let user = match known.last {
+        let name = Arc::clone(name);
+        let reading = match known.last {
             LastListing::Gone => return None,
-            LastListing::Read => User::read(name, known.keys.clone()),
-            LastListing::Failed(reason) if known.keys.is_empty() => {
-                User::unread(name, row.to_user().keys, reason)
-            }
-            LastListing::Failed(reason) => User::unread(name, known.keys.clone(), reason),
+            LastListing::Read => Reading::Complete,
+            LastListing::Failed(reason) => Reading::Unread(reason),
+        };
+        // The report still tells something of a user who never could be listed.
+        let keys = match reading {
+            Reading::Unread(_) if known.keys.is_empty() => row.to_user().keys,
+            _ => known.keys.clone(),
         };
         Some(User {
             path: Arc::clone(&row.path),
-            ..user
+            ..User::new(name, keys, reading)
         })
     }
 }
@@ -251,29 +291,45 @@ impl Known {
     /// A user who wasn't listed yet.
     fn nothing(row: &Row, generated: DateTime<Utc>) -> Self {
         Self {
-            keys: Vec::new(),
+            keys: Keys::default(),
             last: LastListing::Gone,
-            lost: BTreeSet::new(),
+            lost: Box::default(),
             row: row.fingerprint(),
             generated,
             agrees: true,
-            asked: HashSet::new(),
-            asked_since: generated,
         }
     }
 
     /// Takes the keys of a new listing, keeps what is known of their last use, and notes which are
-    /// gone.
-    fn take_keys(&mut self, keys: Vec<AccessKey>) {
+    /// gone of those that there were or that the row shows. Gives the keys that are new.
+    fn take_keys(&mut self, keys: Keys, row: &Row) -> impl Iterator<Item = &KeyName> {
         let before = std::mem::replace(&mut self.keys, keys);
-        for key in &mut self.keys {
+        for key in self.keys.change() {
             if let Some(old) = before.iter().find(|old| old.name == key.name) {
                 key.last_use = old.last_use.clone();
             }
         }
-        self.lost.extend(before.iter().map(|key| key.created));
-        for key in &self.keys {
-            self.lost.remove(&key.created);
+        let shown = row.keys().map(|slot| slot.last_rotated);
+        let held = before.iter().map(|key| key.created);
+        let mut lost: Vec<_> = self.lost.iter().copied().chain(shown).chain(held).collect();
+        lost.sort_unstable();
+        lost.dedup();
+        lost.retain(|created| self.keys.iter().all(|key| key.created != *created));
+        self.lost = lost.into();
+        let is_new = move |key: &&AccessKey| before.iter().all(|old| old.name != key.name);
+        self.keys.iter().filter(is_new).map(|key| &key.name)
+    }
+
+    /// Takes in a last use of the key at `index`. It only ever moves forward, so of two accounts of it
+    /// the later one holds.
+    fn take_later(&mut self, index: usize, last_use: &LastUse) {
+        let rank = |last_use: &LastUse| match last_use {
+            LastUse::Unknown => None,
+            LastUse::Never => Some(DateTime::<Utc>::MIN_UTC),
+            LastUse::At(used) => Some(used.time),
+        };
+        if rank(last_use) > rank(&self.keys[index].last_use) {
+            self.keys.change()[index].last_use = last_use.clone();
         }
     }
 }
@@ -287,18 +343,6 @@ fn matching_slot<'a>(row: &'a Row, keys: &[AccessKey], index: usize) -> Option<&
     match (slots.next(), slots.next()) {
         (Some(slot), None) if alone => Some(slot),
         _ => None,
-    }
-}
-
-/// A last use only ever moves forward, so of two accounts of it the later one holds.
-fn take_later(known: &mut LastUse, other: LastUse) {
-    let rank = |last_use: &LastUse| match last_use {
-        LastUse::Unknown => None,
-        LastUse::Never => Some(DateTime::<Utc>::MIN_UTC),
-        LastUse::At(used) => Some(used.time),
-    };
-    if rank(&other) > rank(known) {
-        *known = other;
     }
 }
 

@@ -18,14 +18,14 @@ use crate::source::{aws::client::ListedUser, report::Row};
 type Lost = HashSet<(Arc<str>, DateTime<Utc>)>;
 
 /// What a look at the list of all users found.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Unreported {
     /// When the report was made beside which it was taken.
-    generated: Option<DateTime<Utc>>,
+    pub(crate) generated: Option<DateTime<Utc>>,
     /// What was gone then.
-    lost: Lost,
+    pub(crate) lost: Lost,
     /// The users who were not in that report, or whose row is somebody else's, with their paths.
-    users: BTreeMap<Arc<str>, Arc<str>>,
+    pub(crate) users: BTreeMap<Arc<str>, Arc<str>>,
 }
 
 impl Unreported {
@@ -50,7 +50,7 @@ impl Unreported {
     /// Takes in the list of all users, looked up because of what is gone. Moves those that the
     /// report doesn't tell of out of `rows` and gives them: a user keeps `CreateDate` for life, so
     /// a row with another one is that of somebody else.
-    pub(crate) fn found(
+    pub(in crate::source::aws) fn found(
         &mut self,
         users: Vec<ListedUser>,
         lost: Lost,
