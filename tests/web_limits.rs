@@ -7,6 +7,7 @@ mod web_support;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -31,7 +32,7 @@ struct Server {
     /// Each request for `/slow` takes one to be answered.
     permits: Arc<Semaphore>,
     /// Requests for `/slow` that are there.
-    waiting: Arc<()>,
+    waiting: Arc<AtomicUsize>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
     _folder: tempfile::TempDir,
@@ -40,14 +41,30 @@ struct Server {
 /// More than fits into the buffers of sockets.
 const LARGE: usize = 64 << 20;
 
+/// Counts a request while it is there, however it ends.
+struct Here(Arc<AtomicUsize>);
+
+impl Here {
+    fn new(waiting: Arc<AtomicUsize>) -> Self {
+        waiting.fetch_add(1, Ordering::SeqCst);
+        Self(waiting)
+    }
+}
+
+impl Drop for Here {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 async fn respond(
     request: Request<Incoming>,
     permits: Arc<Semaphore>,
-    waiting: Arc<()>,
+    waiting: Arc<AtomicUsize>,
 ) -> Response<ResponseBody> {
     let body = match request.uri().path() {
         "/slow" => {
-            let _here = waiting;
+            let _here = Here::new(waiting);
             permits.acquire().await.unwrap().forget();
             Bytes::from("slow")
         }
@@ -82,7 +99,7 @@ impl Server {
         let address = bound.addresses()[0];
         let gate = Gate::new(live, "/slow".parse().unwrap(), most_scrapes);
         let permits = Arc::new(Semaphore::new(0));
-        let waiting = Arc::new(());
+        let waiting = Arc::new(AtomicUsize::new(0));
         let (stop, stopped) = oneshot::channel::<()>();
         let (for_requests, here) = (Arc::clone(&permits), Arc::clone(&waiting));
         let answer = move |request: Request<Incoming>| {
@@ -111,13 +128,9 @@ impl Server {
     /// Waits until so many requests for `/slow` are there.
     async fn wait_for_waiting(&self, number: usize) {
         let deadline = Instant::now() + DEADLINE;
-        // The server's own hold two.
-        while Arc::strong_count(&self.waiting) - 2 != number {
-            assert!(
-                Instant::now() < deadline,
-                "{} wait",
-                Arc::strong_count(&self.waiting) - 2
-            );
+        while self.waiting.load(Ordering::SeqCst) != number {
+            let waiting = self.waiting.load(Ordering::SeqCst);
+            assert!(Instant::now() < deadline, "{waiting} wait");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -172,11 +185,8 @@ async fn shutdown_cuts_off_handshakes_and_requests_that_do_not_end() {
         .expect("it ends")
         .unwrap();
     asked.await.unwrap().unwrap_err();
-    assert_eq!(
-        Arc::strong_count(&server.waiting),
-        1,
-        "a request outlives the server"
-    );
+    let left = server.waiting.load(Ordering::SeqCst);
+    assert_eq!(left, 0, "a request outlives the server");
 }
 
 #[tokio::test(flavor = "multi_thread")]
