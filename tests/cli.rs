@@ -541,6 +541,7 @@ fn the_documentation_speaks_of_no_flag_that_is_not_there() {
         ("docs/check.md", include_str!("../docs/check.md")),
         ("docs/plan.md", include_str!("../docs/plan.md")),
         ("docs/alerts.md", include_str!("../docs/alerts.md")),
+        ("docs/web.md", include_str!("../docs/web.md")),
     ];
     let command = cli();
     let all: Vec<_> = command
