@@ -3,6 +3,9 @@
 use std::{fmt, str::FromStr, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use smol_str::SmolStr;
+
+use crate::intern::Word;
 
 /// Seconds in a day. IAM and every benchmark count in days of 86 400 s.
 pub const SECONDS_PER_DAY: u32 = 86_400;
@@ -107,7 +110,7 @@ pub enum Slot {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum KeyName {
     /// The access key id, e.g. `AKIAIOSFODNN7EXAMPLE`. It is an identifier, not a secret.
-    Id(Box<str>),
+    Id(SmolStr),
     /// The place in a credential report, which carries no ids.
     Slot(Slot),
 }
@@ -185,9 +188,9 @@ pub struct UsedAt {
     /// When; AWS may be up to some hours behind.
     pub time: DateTime<Utc>,
     /// The service called, e.g. `s3`; `N/A` where AWS doesn't know.
-    pub service: Arc<str>,
+    pub service: Word,
     /// The region called, e.g. `us-east-1`; `N/A` for global services.
-    pub region: Arc<str>,
+    pub region: Word,
 }
 
 /// One access key of an IAM user.

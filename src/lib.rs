@@ -22,7 +22,7 @@ pub mod counts;
 pub mod dashboards;
 pub mod glob;
 mod html;
-mod intern;
+pub mod intern;
 pub mod inventory;
 pub mod key;
 pub mod logging;

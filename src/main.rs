@@ -61,7 +61,7 @@ async fn served(args: serve::Args) -> Exit {
         Ok(()) => Exit::Fine,
         Err(error) => {
             let exit = match &error {
-                ServeError::Usage(_) | ServeError::Storage(_) | ServeError::Bind(_) => Exit::Usage,
+                ServeError::Usage(_) | ServeError::Storage(_) | ServeError::Web(_) => Exit::Usage,
                 ServeError::Aborted(signal) => Exit::Aborted(*signal),
                 ServeError::Signals(_) | ServeError::Died(_) => Exit::Internal,
             };

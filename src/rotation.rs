@@ -230,8 +230,8 @@ mod tests {
     fn used(days: f64) -> LastUse {
         LastUse::At(UsedAt {
             time: days_ago(days),
-            service: Arc::from("s3"),
-            region: Arc::from("us-east-1"),
+            service: "s3".into(),
+            region: "us-east-1".into(),
         })
     }
 

@@ -10,6 +10,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use iam_key_exporter::{
     clock::Clock,
+    config::Reloads,
     counts::{RefreshCounts, RequestCounts},
     inventory::Inventory,
     metrics::{
@@ -34,7 +35,7 @@ static ALLOCATED: PeakAlloc = PeakAlloc;
 const MOST: usize = 200;
 
 const POPULATION: Population = Population {
-    users: 2_000,
+    users: 50,
     keys_per_user: 2,
     overdue_percent: 5,
     now: DateTime::<Utc>::UNIX_EPOCH,
@@ -129,6 +130,7 @@ async fn a_key_costs_little_beyond_its_names() {
         Arc::new(RequestCounts::default()),
         Arc::new(RefreshCounts::default()),
         None,
+        Reloads::started(now()),
     );
     let before = after_scrape(&exposer).await;
     publish.send_replace(snapshot(None));

@@ -31,8 +31,8 @@ fn used(days: f64) -> LastUse {
 fn used_at(time: DateTime<Utc>) -> LastUse {
     LastUse::At(UsedAt {
         time,
-        service: Arc::from("s3"),
-        region: Arc::from("us-east-1"),
+        service: "s3".into(),
+        region: "us-east-1".into(),
     })
 }
 

@@ -62,8 +62,8 @@ fn key(id: &str, status: &str, age: i64, idle: Option<i64>) -> AccessKey {
         last_use: idle.map_or(LastUse::Never, |idle| {
             LastUse::At(UsedAt {
                 time: now() - TimeDelta::days(idle),
-                service: Arc::from("s3"),
-                region: Arc::from("us-east-1"),
+                service: "s3".into(),
+                region: "us-east-1".into(),
             })
         }),
     }

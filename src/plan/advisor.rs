@@ -191,7 +191,7 @@ impl<'a> Advisor<'a> {
                     self.shown(key),
                     instant(self.own(key).created)
                 )),
-                KeyName::Id(id) => ids.push(id.clone()),
+                KeyName::Id(id) => ids.push(Box::from(&**id)),
             }
         }
         let why = if !slots.is_empty() {

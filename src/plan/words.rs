@@ -114,8 +114,8 @@ mod tests {
         let used = |service: &str, region: &str| {
             LastUse::At(UsedAt {
                 time: now() - TimeDelta::hours(2),
-                service: Arc::from(service),
-                region: Arc::from(region),
+                service: service.into(),
+                region: region.into(),
             })
         };
         let described = |status: &str, age, last_use| {

@@ -304,7 +304,8 @@ impl Refresher {
 /// Reads a member, and gives up on a reader that doesn't keep to its deadline.
 async fn collect(reader: &mut Reader, now: DateTime<Utc>, deadline: Instant) -> Vec<Outcome> {
     let start = Instant::now();
-    match timeout_at(deadline + GRACE, reader.collect(now, deadline)).await {
+    let collect = reader.collect(now, deadline).boxed();
+    match timeout_at(deadline + GRACE, collect).await {
         Ok(outcomes) => outcomes,
         Err(_) => vec![Outcome {
             account: reader.account(),

@@ -151,8 +151,8 @@ impl Demo {
 fn used(time: DateTime<Utc>, created: DateTime<Utc>, service: &str, region: &str) -> LastUse {
     LastUse::At(UsedAt {
         time: time.max(created),
-        service: Arc::from(service),
-        region: Arc::from(region),
+        service: service.into(),
+        region: region.into(),
     })
 }
 

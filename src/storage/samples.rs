@@ -15,6 +15,7 @@ use proptest::{
 
 use super::{Saved, SavedAccount};
 use crate::{
+    intern::Word,
     inventory::{Account, Inventory, Keys, Listing, RootKeys, Tag, Tags, Trouble, User},
     key::{AccessKey, KeyName, KeyStatus, LastUse, Slot, UsedAt},
     reason::Reason,
@@ -79,7 +80,7 @@ pub(super) fn one_of_each() -> Saved {
     let known = Known {
         keys: alice.keys.clone(),
         last: LastListing::Read,
-        lost: vec![created],
+        lost: [created].into(),
         row: Fingerprint {
             created: Some(created),
             slots: [Some((true, created)), None],
@@ -90,7 +91,7 @@ pub(super) fn one_of_each() -> Saved {
     let gone = Known {
         keys: Keys::default(),
         last: LastListing::Gone,
-        lost: Vec::new(),
+        lost: Box::default(),
         row: Fingerprint {
             created: None,
             slots: [None, Some((false, created))],
@@ -104,9 +105,9 @@ pub(super) fn one_of_each() -> Saved {
     };
     let memory = Remembered {
         users: [
-            ("alice".into(), known),
-            ("carol".into(), gone),
-            ("dave".into(), failed),
+            ("alice".into(), Box::new(known)),
+            ("carol".into(), Box::new(gone)),
+            ("dave".into(), Box::new(failed)),
         ]
         .into(),
         unreported: Unreported {
@@ -285,8 +286,8 @@ fn key() -> impl Strategy<Value = AccessKey> {
         (any_instant(), text(), text()).prop_map(|(time, service, region)| {
             LastUse::At(UsedAt {
                 time,
-                service,
-                region,
+                service: Word::from(&*service),
+                region: Word::from(&*region),
             })
         }),
     ];
@@ -320,7 +321,7 @@ fn memory() -> impl Strategy<Value = Remembered> {
             users,
         });
     (
-        hash_map(name(), known(), 0..6),
+        hash_map(name(), known().prop_map(Box::new), 0..6),
         unreported,
         hash_set(key_name(), 0..3),
         option::of(instant()),
@@ -343,7 +344,7 @@ fn known() -> impl Strategy<Value = Known> {
     (
         vec(key(), 0..3),
         last,
-        vec(any_instant(), 0..3),
+        vec(any_instant(), 0..3).prop_map(Vec::into_boxed_slice),
         (option::of(any_instant()), slot(), slot()),
         instant(),
         any::<bool>(),

@@ -1,7 +1,7 @@
 //! From bytes to rows.
 
 use std::{
-    collections::{HashMap, HashSet, hash_map::Entry},
+    collections::{HashMap, hash_map::Entry},
     sync::Arc,
 };
 
@@ -14,6 +14,7 @@ use super::{
     text::{newlines, text},
 };
 use crate::{
+    intern::Interner,
     inventory::{Listing, RootKeys},
     key::{ArnOwner, LastUse, UsedAt},
     reason::Reason,
@@ -61,7 +62,7 @@ struct Rows<'a> {
     /// The start of every ARN of the account, up to the colon after its id.
     arn_prefix: String,
     places: HashMap<Arc<str>, usize>,
-    words: HashSet<Arc<str>>,
+    paths: Interner,
     first_line: Option<u64>,
     /// A byte of the text and the line it is on, to count on from.
     counted: (usize, u64),
@@ -81,7 +82,7 @@ impl<'a> Rows<'a> {
             },
             arn_prefix: String::new(),
             places: HashMap::new(),
-            words: HashSet::new(),
+            paths: Interner::default(),
             first_line: None,
             counted: (0, 1),
         }
@@ -120,7 +121,7 @@ impl<'a> Rows<'a> {
                 },
             );
             if self.own(arn, line)? && is_known && user != ROOT {
-                let path = self.word(path(arn, user));
+                let path = self.paths.get(path(arn, user));
                 let user = user.into();
                 self.add(
                     Row {
@@ -224,7 +225,7 @@ impl<'a> Rows<'a> {
         let arn = record.get(self.columns.arn).unwrap_or_default();
         Row {
             user: user.into(),
-            path: self.word(path(arn, user)),
+            path: self.paths.get(path(arn, user)),
             created,
             slots,
             is_read: self.report.defects.len() == defects,
@@ -252,8 +253,8 @@ impl<'a> Rows<'a> {
         let last_use = match used_field.map(|field| (field, time(field))) {
             Some((_, Field::Value(time))) => LastUse::At(UsedAt {
                 time,
-                service: self.word(service),
-                region: self.word(region),
+                service: service.into(),
+                region: region.into(),
             }),
             // "N/A (not applicable)": there is no key, or it has not been used since IAM began to
             // keep track on April 22, 2015. That, and nothing else, is AWS saying never; the guide
@@ -321,16 +322,6 @@ impl<'a> Rows<'a> {
         RootKeys { active, present }
     }
 
-    /// The word, shared by all the keys that hold it.
-    fn word(&mut self, word: &str) -> Arc<str> {
-        if let Some(known) = self.words.get(word) {
-            return Arc::clone(known);
-        }
-        let word: Arc<str> = word.into();
-        self.words.insert(Arc::clone(&word));
-        word
-    }
-
     fn truncated(&mut self) {
         self.report.listing = Listing::Truncated(Reason::MalformedResponse);
     }
@@ -374,6 +365,8 @@ impl<'a> Rows<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use chrono::{DateTime, Utc};
     use proptest::prelude::*;
 
@@ -818,7 +811,7 @@ mod tests {
                 other => panic!("{other:?}"),
             })
             .collect();
-        assert!(Arc::ptr_eq(services[0], services[1]));
+        assert!(std::ptr::eq(&**services[0], &**services[1]));
     }
 
     fn any_time() -> impl Strategy<Value = DateTime<Utc>> {

@@ -162,8 +162,8 @@ impl Loader {
                     region,
                 } => key::LastUse::At(UsedAt {
                     time: instant(time)?,
-                    service: self.texts.get(service),
-                    region: self.texts.get(region),
+                    service: service.into(),
+                    region: region.into(),
                 }),
             },
         })
@@ -186,7 +186,7 @@ impl Loader {
         for known in memory.users {
             let name = self.texts.get(known.name);
             let known = self.known(known, inventory.get(&*name).copied())?;
-            if users.insert(name, known).is_some() {
+            if users.insert(name, Box::new(known)).is_some() {
                 return Err(Flaw::Records("a user is remembered twice".into()));
             }
         }

@@ -188,7 +188,7 @@ impl<'a> Memory<'a> {
             .iter()
             .map(|user| (&*user.name, &user.keys[..]))
             .collect();
-        let known = |(name, known): (&'a Arc<str>, &'a aws::Known)| {
+        let known = |(name, known): (&'a Arc<str>, &'a Box<aws::Known>)| {
             let aws::Known {
                 keys,
                 last,
@@ -196,7 +196,7 @@ impl<'a> Memory<'a> {
                 row,
                 generated,
                 agrees,
-            } = known;
+            } = &**known;
             let is_shared = inventory.get(&**name) == Some(&&keys[..]);
             Known {
                 name,

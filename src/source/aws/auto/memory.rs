@@ -53,7 +53,8 @@ pub(crate) struct Memory {
 /// What the listings of one account have told: kept over a restart, it saves listing everybody again.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Remembered {
-    pub(crate) users: HashMap<Arc<str>, Known>,
+    /// Boxed, for up to half of the places of a map are empty.
+    pub(crate) users: HashMap<Arc<str>, Box<Known>>,
     /// The users that the report doesn't tell of.
     pub(crate) unreported: Unreported,
     /// The keys whose last use was asked for since the report of `asked_since`. Once for each
@@ -71,7 +72,7 @@ pub(crate) struct Known {
     pub(crate) last: LastListing,
     /// When the keys were made that were under this name, as a listing or the report has it, and
     /// aren't any more. Each once; hardly ever is there one at all.
-    pub(crate) lost: Vec<DateTime<Utc>>,
+    pub(crate) lost: Box<[DateTime<Utc>]>,
     /// The user's row at the last listing that succeeded.
     pub(crate) row: Fingerprint,
     /// When the report of that row was made.
@@ -165,7 +166,7 @@ impl Memory {
         let Remembered { users, asked, .. } = Arc::make_mut(&mut self.remembered);
         let known = users
             .entry(Arc::clone(&row.user))
-            .or_insert_with(|| Known::nothing(row, generated));
+            .or_insert_with(|| Box::new(Known::nothing(row, generated)));
         let (keys, last) = match listing {
             Some(User {
                 reading: Reading::Unread(reason),
@@ -178,7 +179,7 @@ impl Memory {
             None => (Keys::default(), LastListing::Gone),
         };
         if generated > known.generated {
-            known.lost.clear();
+            known.lost = Box::default();
         }
         for new in known.take_keys(keys, row) {
             // It may have been asked for while another name held it.
@@ -200,7 +201,7 @@ impl Memory {
     /// The old keys that are gone, by the user who held them: deleted, or still held by a user who
     /// was renamed.
     pub(crate) fn lost(&self, now: DateTime<Utc>) -> HashSet<(Arc<str>, DateTime<Utc>)> {
-        let of_user = |(user, known): (&Arc<str>, &Known)| {
+        let of_user = |(user, known): (&Arc<str>, &Box<Known>)| {
             let old = known
                 .lost
                 .iter()
@@ -292,7 +293,7 @@ impl Known {
         Self {
             keys: Keys::default(),
             last: LastListing::Gone,
-            lost: Vec::new(),
+            lost: Box::default(),
             row: row.fingerprint(),
             generated,
             agrees: true,
@@ -309,13 +310,12 @@ impl Known {
             }
         }
         let shown = row.keys().map(|slot| slot.last_rotated);
-        self.lost.extend(shown);
-        self.lost.extend(before.iter().map(|key| key.created));
-        self.lost.sort_unstable();
-        self.lost.dedup();
-        let is_held = |created: &DateTime<Utc>| self.keys.iter().any(|key| key.created == *created);
-        self.lost.retain(|created| !is_held(created));
-        self.lost.shrink_to_fit();
+        let held = before.iter().map(|key| key.created);
+        let mut lost: Vec<_> = self.lost.iter().copied().chain(shown).chain(held).collect();
+        lost.sort_unstable();
+        lost.dedup();
+        lost.retain(|created| self.keys.iter().all(|key| key.created != *created));
+        self.lost = lost.into();
         let is_new = move |key: &&AccessKey| before.iter().all(|old| old.name != key.name);
         self.keys.iter().filter(is_new).map(|key| &key.name)
     }
