@@ -184,6 +184,18 @@ const BAD_VALUES: [(&str, &str, &str); 46] = [
         "give a whole number from 1 to 256",
     ),
     (
+        "aws.max-total-concurrency",
+        "0",
+        "give a whole number from 1 to 1024",
+    ),
+    (
+        "aws.requests-per-second",
+        "0.5",
+        "give a whole number from 1 to 1000",
+    ),
+    ("shard", "3/3", "give I/N with I from 0 to N-1"),
+    ("shard", "auto", "give I/N with I from 0 to N-1"),
+    (
         "refresh.interval",
         "5",
         "give a number with a unit, e.g. 30s, 5m or 1h30m",
