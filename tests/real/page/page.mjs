@@ -81,7 +81,7 @@ for (const colorScheme of ["light", "dark"]) {
     });
   }
 }
-for (const width of [480, 768, 1024, 1153, 1920]) {
+for (const width of [320, 480, 768, 1024, 1249, 1920]) {
   await visit(`${width} px`, url, { viewport: { width, height: 900 } }, (page) => fits(`${width} px`, page));
 }
 await visit("print", url, {}, async (page) => {
