@@ -20,7 +20,7 @@ use anyhow::{Context as _, bail, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Parser as _;
 use iam_key_exporter::{
-    cli::Cli, clock::Clock, counts::RequestCounts, inventory::Inventory, policy::Policy,
+    cli::Cli, clock::Clock, config::Config, counts::RequestCounts, inventory::Inventory,
     source::Source,
 };
 use tokio::time::Instant;
@@ -238,12 +238,12 @@ fn fake_cpu_time() -> anyhow::Result<Duration> {
 #[tokio::main]
 async fn refresh_twice(strategy: &str) -> anyhow::Result<()> {
     let cli = Cli::try_parse_from(["refresh", "--aws.strategy", strategy])?;
-    let policy = Arc::new(Policy::default());
+    let config = Config::default();
     let counts = Arc::new(RequestCounts::default());
     let mut source = Source::new(
         cli.serve.source,
         Clock::System,
-        &policy,
+        &config,
         REFRESH_INTERVAL,
         counts,
     )?;
@@ -266,7 +266,7 @@ async fn refresh_twice(strategy: &str) -> anyhow::Result<()> {
         ensure!(found.is_complete(), "not everything was read");
         let keys = || found.users.iter().flat_map(|user| &user.keys);
         let overdue = keys()
-            .filter(|key| policy.thresholds.is_overdue(key, now))
+            .filter(|key| config.policy.thresholds.is_overdue(key, now))
             .count();
         println!("{} {} {overdue}", taken.as_micros(), keys().count());
         now += TimeDelta::from_std(REFRESH_INTERVAL)?;

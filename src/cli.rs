@@ -16,10 +16,10 @@ use self::environment::{is_from_environment, name_variable};
 pub use self::{
     environment::unknown_variables,
     exit::{Exit, StopSignal},
-    shared::{MetricsArgs, PolicyArgs},
+    shared::{MOST_DAYS, MetricsArgs, PolicyArgs},
     values::{one_of, whole_number},
 };
-use crate::{check, dashboards, logging, plan, rules, serve, source};
+use crate::{check, config, dashboards, logging, plan, rules, serve, source};
 
 /// Prometheus exporter for the age and rotation of AWS IAM access keys
 ///
@@ -62,6 +62,9 @@ pub enum Command {
     /// Reads the keys once, and every key that the plan would deactivate or delete again right before
     /// it is printed. Nothing is changed in AWS: the commands are for you to run.
     Plan(Box<plan::Args>),
+    /// Check a configuration file
+    #[command(subcommand)]
+    Config(config::Command),
     /// Print the recording rules and alerts for Prometheus
     Rules(rules::Args),
     /// Write the Grafana dashboards into a directory
@@ -103,7 +106,9 @@ impl Cli {
         match &self.command {
             Some(Command::Check(check)) => check.log,
             Some(Command::Plan(plan)) => plan.log,
-            Some(Command::Rules(_) | Command::Dashboards(_)) => logging::Args::default(),
+            Some(Command::Config(_) | Command::Rules(_) | Command::Dashboards(_)) => {
+                logging::Args::default()
+            }
             None => self.serve.log,
         }
     }
@@ -113,7 +118,7 @@ impl Cli {
         match &self.command {
             Some(Command::Check(check)) => Some(&check.source),
             Some(Command::Plan(plan)) => Some(&plan.source),
-            Some(Command::Rules(_) | Command::Dashboards(_)) => None,
+            Some(Command::Config(_) | Command::Rules(_) | Command::Dashboards(_)) => None,
             None => Some(&self.serve.source),
         }
     }

@@ -1,5 +1,7 @@
 //! What one account holds: its users and their keys, as last read.
 
+mod keys;
+
 use std::{
     collections::HashMap,
     sync::{Arc, LazyLock},
@@ -12,6 +14,7 @@ use crate::{
     reason::Reason,
 };
 
+pub use self::keys::Keys;
 /// An account and how it is called.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
@@ -102,8 +105,8 @@ pub struct User {
     /// The path in IAM, which begins and ends with a slash; `/` is the default there and where the
     /// source doesn't tell.
     pub path: Arc<str>,
-    /// The keys, at most one for each name, by creation.
-    pub keys: Vec<AccessKey>,
+    /// The keys.
+    pub keys: Keys,
     /// Whether `keys` is the whole truth of the last refresh.
     pub reading: Reading,
     /// The max age that a rule gives the user, if it isn't the default. Kept up by
@@ -116,25 +119,26 @@ pub struct User {
 }
 
 impl User {
-    /// A user whose keys were all read. Keys are put in order of creation, and a name that comes
-    /// twice is kept once: no two series of a scrape may be equal.
+    /// A user whose keys were all read.
     pub fn read(name: impl Into<Arc<str>>, keys: Vec<AccessKey>) -> Self {
-        Self {
-            name: name.into(),
-            path: Arc::clone(&ROOT_PATH),
-            keys: in_order(keys),
-            reading: Reading::Complete,
-            max_age: None,
-            exemption: None,
-            tags: Tags::NotAsked,
-        }
+        Self::new(name.into(), keys.into(), Reading::Complete)
     }
 
     /// A user who could not be read, or only in part: `keys` are those that could.
     pub fn unread(name: impl Into<Arc<str>>, keys: Vec<AccessKey>, reason: Reason) -> Self {
+        Self::new(name.into(), keys.into(), Reading::Unread(reason))
+    }
+
+    /// A user of whom nothing else is known.
+    pub fn new(name: Arc<str>, keys: Keys, reading: Reading) -> Self {
         Self {
-            reading: Reading::Unread(reason),
-            ..Self::read(name, keys)
+            name,
+            path: Arc::clone(&ROOT_PATH),
+            keys,
+            reading,
+            max_age: None,
+            exemption: None,
+            tags: Tags::NotAsked,
         }
     }
 
@@ -167,37 +171,20 @@ impl User {
     /// what could be read. A slot may be one of the keys that are known by id, so slots are dropped
     /// beside ids.
     fn remember(&mut self, previous: &Self) {
-        let missing: Vec<_> = previous
+        let missing = previous
             .keys
             .iter()
-            .filter(|old| self.keys.iter().all(|key| key.name != old.name))
-            .cloned()
-            .collect();
-        self.keys.extend(missing);
+            .filter(|old| self.keys.iter().all(|key| key.name != old.name));
+        let mut keys: Vec<_> = self.keys.iter().chain(missing).cloned().collect();
         let has_id = |key: &AccessKey| matches!(key.name, KeyName::Id(_));
-        if self.keys.iter().any(has_id) {
-            self.keys.retain(has_id);
+        if keys.iter().any(has_id) {
+            keys.retain(has_id);
         }
-        self.keys = in_order(std::mem::take(&mut self.keys));
+        self.keys = keys.into();
         if self.tags == Tags::NotAsked {
             self.tags.clone_from(&previous.tags);
         }
     }
-}
-
-/// The keys by creation, each name once.
-fn in_order(mut keys: Vec<AccessKey>) -> Vec<AccessKey> {
-    keys.sort_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
-    let mut seen = Vec::with_capacity(keys.len());
-    keys.retain(|key| {
-        let new = !seen.contains(&key.name);
-        if new {
-            seen.push(key.name.clone());
-        }
-        new
-    });
-    keys.shrink_to_fit();
-    keys
 }
 
 /// The root user's keys, as far as the source tells.
@@ -465,7 +452,7 @@ mod tests {
 
         let broken = inventory(users(), TRUNCATED).filled_from(&previous);
         assert_eq!(user_names(&broken), ["d", "b", "a", "c"]);
-        assert_eq!(broken.users[1].keys, [], "b was read");
+        assert_eq!(broken.users[1].keys, Keys::default(), "b was read");
         for unreached in &broken.users[2..] {
             assert_eq!(unreached.unread_reason(), Some(Reason::Throttled));
             assert_eq!(unreached.keys.len(), 1);
@@ -547,14 +534,14 @@ mod tests {
                     Some(read) if read.is_read() => prop_assert_eq!(user, &read),
                     read => {
                         prop_assert!(!user.is_read());
-                        let sources = [read, known].map(|user| user.map_or(Vec::new(), |user| user.keys));
+                        let sources = [read, known].map(|user| user.map_or(Keys::default(), |user| user.keys));
                         for key in &user.keys {
                             prop_assert!(sources.iter().flatten().any(|known| known == key));
                         }
                         for known in sources.iter().flatten() {
                             prop_assert!(user.keys.iter().any(|key| key.name == known.name));
                         }
-                        prop_assert_eq!(&in_order(user.keys.clone()), &user.keys);
+                        prop_assert_eq!(&Keys::from(user.keys.to_vec()), &user.keys);
                     }
                 }
             }

@@ -17,6 +17,7 @@
 pub mod check;
 pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod counts;
 pub mod dashboards;
 pub mod glob;

@@ -1,15 +1,18 @@
 //! The `iam-key-exporter` binary.
 
-use std::process::ExitCode;
+use std::{io::Write, process::ExitCode};
 
 use iam_key_exporter::{
     check::{self, CheckError},
     cli::{Cli, Command, Exit, unknown_variables},
+    clock::Clock,
+    config,
     dashboards::{self, DASHBOARDS},
     logging,
     plan::{self, PlanError},
     rules,
     serve::{self, ServeError, serve},
+    source::UsageError,
 };
 use tokio::runtime::Runtime;
 
@@ -43,6 +46,7 @@ fn run(cli: Cli) -> Exit {
     let exit = match cli.command {
         Some(Command::Check(args)) => runtime.block_on(checked(*args)),
         Some(Command::Plan(args)) => runtime.block_on(planned(*args)),
+        Some(Command::Config(config::Command::Check(args))) => validated(&args),
         Some(Command::Rules(args)) => printed(rules::print(args, &mut std::io::stdout().lock())),
         Some(Command::Dashboards(args)) => written(&args),
         None => runtime.block_on(served(cli.serve)),
@@ -57,7 +61,7 @@ async fn served(args: serve::Args) -> Exit {
         Ok(()) => Exit::Fine,
         Err(error) => {
             let exit = match &error {
-                ServeError::Usage(_) | ServeError::Bind(_) => Exit::Usage,
+                ServeError::Usage(_) | ServeError::Storage(_) | ServeError::Web(_) => Exit::Usage,
                 ServeError::Aborted(signal) => Exit::Aborted(*signal),
                 ServeError::Signals(_) | ServeError::Died(_) => Exit::Internal,
             };
@@ -87,6 +91,18 @@ async fn planned(args: plan::Args) -> Exit {
         tracing::error!("{:#}", anyhow::Error::from(error));
         exit
     })
+}
+
+fn validated(args: &config::CheckArgs) -> Exit {
+    match config::check(args, Clock::System.now(), &mut std::io::stdout().lock()) {
+        Ok(result) => printed(result),
+        Err(error) => {
+            // As compilers do, so that editors find the place. Nothing can be done about a standard
+            // stream that is gone.
+            let _ = writeln!(std::io::stderr(), "{}", UsageError::from(error));
+            Exit::Usage
+        }
+    }
 }
 
 /// What became of something printed on standard output.

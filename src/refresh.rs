@@ -5,8 +5,12 @@
 //! wrong is said once at WARN, when it begins or changes, and its end once at INFO.
 
 mod known;
+mod members;
+mod publication;
+mod reconfigure;
 mod refresher;
 mod said;
+mod saving;
 mod timing;
 mod turns;
 

@@ -1,32 +1,34 @@
 //! The daemon: everything wired together, and the only place that spawns what lives long.
 
+mod reload;
 mod signals;
 
 use std::sync::Arc;
 
 use tokio::{
+    signal::unix::{SignalKind, signal},
     sync::watch,
     task::{JoinError, JoinSet},
 };
 
-use self::signals::StopSignals;
+use self::{reload::Reloader, signals::StopSignals};
 use crate::{
     cli::{MetricsArgs, PolicyArgs, StopSignal},
-    counts::{RefreshCounts, RequestCounts},
+    clock::Clock,
+    config::{self, OfSource, Reloads},
+    counts::{RefreshCounts, RequestCounts, StorageCounts},
     logging,
     metrics::{
         self,
         exporter::{REVISION, VERSION},
     },
-    policy::{Policy, Thresholds},
     refresh::{self, Refresher},
     snapshot::Snapshot,
     source::{self, Source, UsageError},
+    storage::{self, Storage, StorageError},
     web::{
-        self,
-        listen::BindError,
+        self, Reload, StartError,
         routes::{Probe, Readiness, Routes, RoutesConfig},
-        server::{self, Limits},
     },
 };
 
@@ -34,6 +36,9 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub struct Args {
+    /// Which configuration file to read.
+    #[command(flatten)]
+    pub config: config::Args,
     /// Which source to read.
     #[command(flatten)]
     pub source: source::Args,
@@ -43,6 +48,9 @@ pub struct Args {
     /// When to refresh.
     #[command(flatten)]
     pub refresh: refresh::Args,
+    /// What is kept over a restart.
+    #[command(flatten)]
+    pub storage: storage::Args,
     /// What the metrics show.
     #[command(flatten)]
     pub metrics: MetricsArgs,
@@ -60,9 +68,12 @@ pub enum ServeError {
     /// A setting can't be used.
     #[error(transparent)]
     Usage(#[from] UsageError),
-    /// An address can't be listened on.
+    /// The path to keep things at can't be used.
     #[error(transparent)]
-    Bind(#[from] BindError),
+    Storage(#[from] StorageError),
+    /// Nothing can be served.
+    #[error(transparent)]
+    Web(#[from] StartError),
     /// The operating system refused to tell of signals.
     #[error("signals can't be handled")]
     Signals(#[source] std::io::Error),
@@ -77,67 +88,95 @@ pub enum ServeError {
 /// Serves until SIGTERM or SIGINT; a second one aborts.
 pub async fn serve(args: Args) -> Result<(), ServeError> {
     let Args {
+        config,
         source,
         policy,
         refresh,
+        storage: storage::Args { path },
         metrics: MetricsArgs { access_key_id },
         web,
         log: _,
     } = args;
-    let mut policy = Policy::from(Thresholds::from(policy));
+    let hangups = signal(SignalKind::hangup()).map_err(ServeError::Signals)?;
+    let file = config.file;
+    let config = config::load(file.as_deref(), policy).map_err(UsageError::from)?;
+    let reloads = Reloads::started(Clock::System.now());
     let clock = source.clock()?;
+    let choice = source.source.clone();
     let requests = Arc::new(RequestCounts::default());
     let counts = Arc::new(RefreshCounts::default());
-    let source = Source::new(
-        source,
-        clock,
-        &Arc::new(policy.clone()),
-        refresh.interval,
-        Arc::clone(&requests),
-    )?;
-    policy.exemptions.extend(source.exemptions());
-    let policy = Arc::new(policy);
-    let before = Snapshot::before_first_refresh(policy, access_key_id, refresh.interval);
+    let interval = refresh.interval;
+    let source = Source::new(source, clock, &config, interval, Arc::clone(&requests))?;
+    let of_source = OfSource::from(&source);
+    let config = Arc::new(config.with(&of_source));
+    let before = Snapshot {
+        tags: Arc::clone(&config.tags),
+        ..Snapshot::before_first_refresh(Arc::clone(&config.policy), access_key_id, interval)
+    };
     let (publish, snapshot) = watch::channel(Arc::new(before));
+    let (configure, configs) = watch::channel(config);
+    let mut refresher = Refresher::new(
+        source,
+        configs,
+        clock,
+        refresh,
+        Arc::clone(&counts),
+        publish,
+    );
+    let saves = path.as_ref().map(|_| Arc::new(StorageCounts::default()));
+    if let (Some(path), Some(saves)) = (&path, &saves) {
+        // Before anything is served: a scrape right after a restart finds what was known.
+        let (storage, saved) = Storage::open(path, clock.now(), Arc::clone(saves))?;
+        refresher = refresher.with_storage(storage, saved);
+    }
+    let (reload, asked) = Reload::channel();
+    let reloader = Reloader {
+        file,
+        flags: policy,
+        choice,
+        of_source,
+        config: configure,
+        snapshot: snapshot.clone(),
+        reloads: reloads.clone(),
+    };
 
     let mut signals = StopSignals::new().map_err(ServeError::Signals)?;
-    let web::Args {
-        listen_addresses,
-        telemetry_path,
-        disable_page,
-    } = web;
-    let bound = server::bind(&listen_addresses, Limits::default()).await?;
+    let bound = web::bind(&web).await?;
     tracing::info!(version = VERSION, revision = REVISION, "started");
-    for address in bound.addresses() {
-        tracing::info!(%address, "listening");
-    }
+    bound.announce();
 
     let (stop, stopped) = watch::channel(());
+    let stopping = stopped.clone();
     let mut tasks = JoinSet::new();
-    let exposer = metrics::exposer(snapshot.clone(), clock, requests, Arc::clone(&counts), None);
+    let exposer = metrics::exposer(snapshot.clone(), clock, requests, counts, saves, reloads);
     let routes = Routes::new(RoutesConfig {
-        telemetry_path,
+        telemetry_path: web.telemetry_path,
         exposer,
         probe: probe(snapshot.clone()),
         snapshot,
         clock,
-        page: !disable_page,
+        page: !web.disable_page,
     });
+    let reload = web.enable_lifecycle.then_some(reload);
     tasks.spawn(async move {
-        web::serve(bound, routes, until_dropped(stopped)).await;
+        bound.serve(routes, reload, until_dropped(stopped)).await;
         "the web server"
     });
-    let refresher = Refresher::new(source, clock, refresh, counts, publish);
-    let refreshing = tasks.spawn(async move {
-        refresher.run().await;
+    tasks.spawn(async move {
+        refresher.run(until_dropped(stopping)).await;
         "the refresher"
+    });
+
+    let reloading = tasks.spawn(async move {
+        reloader.run(hangups, asked).await;
+        "the reloader"
     });
 
     tokio::select! {
         signal = signals.next() => tracing::info!(signal = signal.name(), "stopping"),
         Some(ended) = tasks.join_next() => return Err(died(ended)),
     }
-    refreshing.abort();
+    reloading.abort();
     drop(stop);
     tokio::select! {
         () = join_all(&mut tasks) => tracing::info!("stopped"),

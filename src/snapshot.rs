@@ -71,6 +71,32 @@ fn unlike_any(name: &str, taken: &[String]) -> String {
     candidate
 }
 
+/// A user tag that becomes a label.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagLabel {
+    /// The tag's key.
+    pub tag: Arc<str>,
+    /// The label's name, which begins with `tag_`.
+    pub label: Arc<str>,
+}
+
+impl TagLabel {
+    /// The label is called as the tag, with `_` for whatever a label name can't hold.
+    pub fn of(tag: Arc<str>) -> Self {
+        let legal = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+        let name: String = tag.chars().map(legal).collect();
+        Self::named(tag, &name)
+    }
+
+    /// The label is called otherwise: `tag_` and `name`, which has letters, digits and `_` only.
+    pub fn named(tag: Arc<str>, name: &str) -> Self {
+        Self {
+            tag,
+            label: format!("tag_{name}").into(),
+        }
+    }
+}
+
 /// What is known of one account, from its last good read and its last attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountState {
@@ -107,6 +133,8 @@ pub struct Snapshot {
     pub tried: bool,
     /// The thresholds in force.
     pub policy: Arc<Policy>,
+    /// The user tags that become labels, no two of one name.
+    pub tags: Arc<[TagLabel]>,
     /// How key ids are shown.
     pub key_ids: KeyIdDisplay,
     /// The time between two refreshes.
@@ -125,6 +153,7 @@ impl Snapshot {
             unidentified: None,
             tried: false,
             policy,
+            tags: Arc::default(),
             key_ids,
             refresh_interval,
         }
@@ -233,6 +262,19 @@ mod tests {
         assert!(snapshot.is_ready());
         snapshot.tried = false;
         assert!(!snapshot.is_ready(), "not all were tried");
+    }
+
+    #[test]
+    fn a_tag_key_becomes_a_legal_label_name() {
+        for (key, label) in [
+            ("owner", "tag_owner"),
+            ("Cost-Center", "tag_Cost_Center"),
+            ("aws:createdBy", "tag_aws_createdBy"),
+            ("gr\u{f6}\u{df}e 1/2", "tag_gr__e_1_2"),
+            ("1st", "tag_1st"),
+        ] {
+            assert_eq!(&*TagLabel::of(key.into()).label, label);
+        }
     }
 
     #[test]

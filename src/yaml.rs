@@ -58,6 +58,16 @@ impl YamlError {
         self.place
     }
 
+    /// Where it is in the structure, such as `rules[2].match.user`; empty at the top.
+    pub fn field(&self) -> &str {
+        &self.field
+    }
+
+    /// What is wrong.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     fn new(place: Option<(u64, u64)>, field: &str, message: &str) -> Self {
         Self {
             place,

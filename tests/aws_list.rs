@@ -336,7 +336,7 @@ async fn a_cut_or_broken_answer_never_passes_for_fewer_users_or_keys() {
         );
         let said = [
             "ListUsers: the answer is not a whole XML document",
-            "ListUsers: HTTP 200 with an answer that is not IAM's XML",
+            "ListUsers: HTTP 200 with an answer that is not AWS's",
         ];
         assert!(said.contains(&&*error.message), "{action:?}: {error}");
 

@@ -15,6 +15,7 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 use iam_key_exporter::{
+    config::Reloads,
     counts::{Operation, RefreshCounts, RequestCounts, StorageCounts},
     inventory::{Account, Exemption, Inventory, Listing, Reading, RootKeys, Tag, Tags, User},
     key::{AccessKey, AccountId, KeyName, KeyStatus, LastUse, Slot, UsedAt},
@@ -26,7 +27,7 @@ use iam_key_exporter::{
     },
     policy::{Boundary, Policy, Thresholds},
     reason::Reason,
-    snapshot::{AccountState, KeyIdDisplay, Snapshot},
+    snapshot::{AccountState, KeyIdDisplay, Snapshot, TagLabel},
 };
 use prometheus_client::registry::Registry;
 use proptest::prelude::*;
@@ -108,8 +109,24 @@ fn state(id: &str, inventory: Option<Inventory>, failures: &[Reason]) -> Account
     }
 }
 
+/// A label for every tag, but none of a name that another has.
+fn labels_of(accounts: &[AccountState]) -> Arc<[TagLabel]> {
+    let users = accounts
+        .iter()
+        .filter_map(|account| account.inventory.as_deref())
+        .flat_map(|inventory| &inventory.users);
+    let labels = users
+        .flat_map(|user| user.tags.iter())
+        .map(|tag| TagLabel::of(Arc::clone(&tag.key)));
+    let by_name: BTreeMap<_, _> = labels
+        .map(|label| (Arc::clone(&label.label), label))
+        .collect();
+    by_name.into_values().collect()
+}
+
 fn snapshot(accounts: Vec<AccountState>, key_ids: KeyIdDisplay) -> Snapshot {
     Snapshot {
+        tags: labels_of(&accounts),
         accounts,
         tried: true,
         ..Snapshot::before_first_refresh(
@@ -170,6 +187,13 @@ fn users_in_order() -> Vec<User> {
                 vec![key("AKIAEXEMPT", "Active", 400, LastUse::Unknown)],
             ),
             None,
+        ),
+        exempt(
+            user(
+                "exempt-for-now",
+                vec![key("AKIAEXEMPTFORNOW", "Active", 95, LastUse::Unknown)],
+            ),
+            Some(clock() + TimeDelta::days(30)),
         ),
         exempt(
             user(
@@ -279,6 +303,7 @@ fn exporter_metrics() -> ExporterMetrics {
         requests: Arc::new(requests),
         refreshes: Arc::new(refreshes),
         storage: Some(Arc::new(storage)),
+        reloads: Reloads::started(clock()),
     }
 }
 
@@ -485,6 +510,133 @@ fn an_exemption_ends_at_its_instant() {
         );
         assert_eq!(series, shown.then_some("1"));
     }
+}
+
+/// A sample's Unix time.
+fn seconds(sample: &Sample) -> i64 {
+    let whole = sample.value.split('.').next();
+    whole.unwrap().parse().unwrap()
+}
+
+#[test]
+fn the_end_of_an_exemption_is_told_until_it_has_come() {
+    let until = clock() + TimeDelta::days(3);
+    let ends_at = |now: DateTime<Utc>| {
+        let users = vec![
+            exempt(User::read("ends", Vec::new()), Some(until)),
+            exempt(User::read("endless", Vec::new()), None),
+            User::read("plain", Vec::new()),
+        ];
+        Scrape::parse(&render(snapshot_of(users), now))
+            .all("aws_iam_user_exemption_until_timestamp_seconds", &[])
+            .map(|sample| {
+                (
+                    sample.label("user_name").unwrap().to_owned(),
+                    seconds(sample),
+                )
+            })
+            .collect::<Vec<_>>()
+    };
+    let second = TimeDelta::seconds(1);
+    let told = [("ends".to_owned(), until.timestamp())];
+    assert_eq!(ends_at(clock()), told);
+    assert_eq!(ends_at(until - second), told);
+    assert_eq!(ends_at(until), []);
+}
+
+#[test]
+fn a_key_is_due_and_a_user_compliant_by_the_users_own_max_age() {
+    let aged = |name: &str, max_age: Option<i64>| User {
+        max_age: max_age.map(TimeDelta::days),
+        ..User::read(
+            name,
+            vec![key(&format!("AKIA{name}"), "Active", 100, used(1))],
+        )
+    };
+    let users = vec![
+        aged("machine", Some(365)),
+        aged("plain", None),
+        aged("visitor", Some(30)),
+    ];
+    let scrape = scrape(snapshot_of(users));
+    let of = |metric: &str, user: &str| {
+        let sample = scrape.all(metric, &[("user_name", user)]).next();
+        sample.map(seconds)
+    };
+    let due = |days: i64| (ago(100) + TimeDelta::days(days)).timestamp();
+    for (user, days, compliant) in [("machine", 365, 1), ("plain", 90, 0), ("visitor", 30, 0)] {
+        let metric = "aws_iam_access_key_rotation_due_timestamp_seconds";
+        assert_eq!(of(metric, user), Some(due(days)), "{user}");
+        assert_eq!(
+            of("aws_iam_user_access_keys_compliant", user),
+            Some(compliant),
+            "{user}"
+        );
+    }
+    let step = "aws_iam_user_rotation_step";
+    let steps: Vec<_> = scrape
+        .all(step, &[])
+        .filter_map(|sample| sample.label("step"))
+        .collect();
+    assert_eq!(steps, ["create"; 2], "not the machine, not yet");
+}
+
+#[test]
+fn users_whose_tags_could_not_be_read_are_counted() {
+    let unread = |name: &str| User {
+        tags: Tags::Unread(Reason::AccessDenied),
+        ..User::read(name, Vec::new())
+    };
+    let users = vec![
+        unread("a"),
+        unread("b"),
+        tagged(User::read("c", Vec::new()), &[]),
+        User::read("d", Vec::new()),
+    ];
+    let mut snapshot = snapshot_of(users);
+    let count = |snapshot: &Snapshot| {
+        let labels = [("account_id", PROD)];
+        scrape(snapshot.clone())
+            .value("iam_key_exporter_unread_user_tags", &labels)
+            .map(str::to_owned)
+    };
+    assert_eq!(count(&snapshot).as_deref(), Some("2"));
+    snapshot.accounts[0].reached = false;
+    assert_eq!(count(&snapshot), None, "nobody knows");
+}
+
+#[test]
+fn only_the_tags_asked_for_become_labels_under_the_names_they_are_given() {
+    let tags = [
+        ("owner", "team-a"),
+        ("cost-center", "4711"),
+        ("secret", "x"),
+    ];
+    let users = vec![
+        tagged(User::read("a", Vec::new()), &tags),
+        tagged(User::read("b", Vec::new()), &tags[2..]),
+    ];
+    let snapshot = Snapshot {
+        tags: [
+            TagLabel::of("owner".into()),
+            TagLabel::named("cost-center".into(), "cc"),
+        ]
+        .into(),
+        ..snapshot_of(users)
+    };
+    let scrape = scrape(snapshot);
+    let series: Vec<_> = scrape.all("aws_iam_user_tags_info", &[]).collect();
+    let labels: Vec<_> = series[0]
+        .labels
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    assert_eq!(series.len(), 1, "b has none of them");
+    let account = format!("account_id={PROD}");
+    assert_eq!(
+        labels,
+        [&*account, "tag_cc=4711", "tag_owner=team-a", "user_name=a"]
+    );
 }
 
 #[test]
@@ -794,6 +946,10 @@ fn any_user(name: String) -> impl Strategy<Value = User> {
         }
         let tags: Vec<_> = tags.iter().map(|(k, v)| (&**k, &**v)).collect();
         user = tagged(user, &tags);
+        if tags.len() == 3 {
+            user.tags = Tags::Unread(Reason::Throttled);
+            user.max_age = Some(TimeDelta::days(30));
+        }
         until.map_or(user.clone(), |until| exempt(user, until))
     })
 }
@@ -842,10 +998,11 @@ fn any_snapshot() -> impl Strategy<Value = Snapshot> {
 }
 
 /// The families that time alone changes; all others stand still until the next refresh.
-const MOVED_BY_TIME: [&str; 4] = [
+const MOVED_BY_TIME: [&str; 5] = [
     "aws_iam_access_key_age_days",
     "aws_iam_user_access_keys_compliant",
     "aws_iam_user_exempt",
+    "aws_iam_user_exemption_until_timestamp_seconds",
     "aws_iam_user_rotation_step",
 ];
 
@@ -931,7 +1088,8 @@ proptest! {
             let users = account.inventory.iter().flat_map(|inventory| &inventory.users);
             for user in users {
                 let overdue = user.keys.iter().any(|key| {
-                    key.status.as_str() == "Active" && clock() - key.created > TimeDelta::days(90)
+                    let max_age = user.max_age.unwrap_or(TimeDelta::days(90));
+                    key.status.as_str() == "Active" && clock() - key.created > max_age
                 });
                 let judged = user.reading == Reading::Complete
                     && user.keys.iter().all(|key| {

@@ -5,6 +5,7 @@
 mod support_real;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::io::Write as _;
 
 use support_real::{
@@ -185,9 +186,10 @@ async fn an_organization_of_twenty_accounts_is_read_account_by_account_and_follo
         Picture::of_moto(&accounts).await
     };
 
-    let config = config(&format!(
-        "organization:\n  role_name: {ROLE}\n  discovery_interval: 10s\n"
-    ));
+    let organized = |interval: &str| {
+        format!("organization:\n  role_name: {ROLE}\n  discovery_interval: {interval}\n")
+    };
+    let config = config(&organized("1h"));
     let exporter = Exporter::configured(&moto, Strategy::Auto, config.path());
     exporter.ready().await;
     let told = Picture::of_metrics(&exporter.metrics().await);
@@ -212,6 +214,9 @@ async fn an_organization_of_twenty_accounts_is_read_account_by_account_and_follo
         .add_key("build", 120.0, true, Used::Never)
         .await;
     let true_to_iam = picture(&members).await;
+    // A change of what is read is reason enough to look again at once.
+    fs::write(config.path(), organized("2h")).expect("the configuration can be written");
+    exporter.reload().await;
     wait_for("the exporter to follow the organization", async || {
         let told = Picture::of_metrics(&exporter.metrics().await);
         if told == true_to_iam {
@@ -249,18 +254,18 @@ async fn accounts_are_picked_by_id_unit_and_tag_or_listed_by_role() {
     );
     let cases = [
         (
-            organized(&format!("  include:\n    - ou: {unit}\n")),
+            organized(&format!("  include:\n    organizational_units: [{unit}]\n")),
             vec![0, 1, 2],
         ),
         (
             organized(&format!(
-                "  include:\n    - ou: {unit}\n    - tag: stage\n  exclude:\n    - id: \"{}\"\n",
+                "  include:\n    organizational_units: [{unit}]\n    tags:\n      stage: ['*']\n  exclude:\n    account_ids: [\"{}\"]\n",
                 ids[0]
             )),
             vec![1, 2, 4],
         ),
         (
-            organized("  include:\n    - tag: stage\n      value: gr*\n"),
+            organized("  include:\n    tags:\n      stage: [gr*]\n"),
             vec![4],
         ),
         (listed, vec![0, 5]),

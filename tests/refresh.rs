@@ -313,7 +313,7 @@ impl Running {
         let refreshing = Refreshing::new(reader, Clock::System, Duration::from_mins(1));
         let snapshot = refreshing.snapshot.clone();
         let last = Instant::now();
-        tokio::spawn(refreshing.refresher.run());
+        tokio::spawn(refreshing.refresher.run(std::future::pending()));
         Self {
             refreshing: snapshot,
             denies,

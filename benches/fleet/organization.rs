@@ -35,19 +35,19 @@ pub(crate) struct Organization {
 
 impl Organization {
     /// Makes it, with a credential report in each account.
-    pub(crate) fn settle(size: Size, now: DateTime<Utc>) -> Self {
+    pub(crate) fn settle(wanted: Size, now: DateTime<Utc>) -> Self {
         let aws = FakeAws::start_on_thread();
         aws.keep_no_log();
-        aws.set_latency(size.latency);
-        aws.set_rate_limit(size.rate.into(), size.rate);
+        aws.set_latency(wanted.latency);
+        aws.set_rate_limit(wanted.rate.into(), wanted.rate);
         let population = Population {
-            users: size.users,
-            keys_per_user: size.keys_per_user,
-            overdue_percent: size.overdue_percent,
+            users: wanted.users,
+            keys_per_user: wanted.keys_per_user,
+            overdue_percent: wanted.overdue_percent,
             now,
         };
         let mut sites = vec![aws.site("123456789012")];
-        for number in 1..size.accounts {
+        for number in 1..wanted.accounts {
             let id = format!("{:012}", 200_000_000_000 + number);
             let site = aws.add_account(&id);
             site.account().add_role(ROLE);

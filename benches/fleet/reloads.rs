@@ -15,7 +15,7 @@ const RELOADS: u32 = 10;
 
 /// What came of it.
 pub(crate) struct Reloads {
-    pub(crate) reloads: u32,
+    pub(crate) made: u32,
     pub(crate) scrapes: usize,
     pub(crate) failed: usize,
 }
@@ -55,7 +55,7 @@ pub(crate) fn under_scrapes(
     });
     outcome?;
     Ok(Reloads {
-        reloads: RELOADS,
+        made: RELOADS,
         scrapes: scrapes.into_inner(),
         failed: failed.into_inner(),
     })

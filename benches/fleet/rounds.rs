@@ -46,13 +46,11 @@ pub(crate) fn last_call(sites: &[Arc<Site>]) -> Option<Instant> {
         .max()
 }
 
-/// Whether every account was called since the counts were reset, and none within the last while.
-pub(crate) fn all_done(sites: &[Arc<Site>]) -> bool {
-    let now = Instant::now();
-    sites.iter().all(|site| {
-        let last = site.counts().arrivals.last().copied();
-        last.is_some_and(|last| now - last >= GAP / 2)
-    })
+/// Whether an account was refreshed to the end since the counts were reset.
+pub(crate) fn is_refreshed(site: &Site) -> bool {
+    bursts(site)
+        .first()
+        .is_some_and(|burst| burst.last.elapsed() >= GAP)
 }
 
 /// How late and how long the refreshes of a window were, of which each account had its share.

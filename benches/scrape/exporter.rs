@@ -8,6 +8,7 @@ use std::{
 use anyhow::Context as _;
 use iam_key_exporter::{
     clock::Clock,
+    config::Reloads,
     counts::{RefreshCounts, RequestCounts},
     metrics::{self, exposition::Exposer},
     snapshot::Snapshot,
@@ -90,6 +91,7 @@ fn exposer(snapshot: watch::Receiver<Arc<Snapshot>>) -> Exposer {
         Arc::new(RequestCounts::default()),
         Arc::new(RefreshCounts::default()),
         None,
+        Reloads::started(population::now()),
     )
 }
 

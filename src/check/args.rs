@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     cli::{MetricsArgs, PolicyArgs, one_of},
-    logging, refresh, source,
+    config, logging, refresh, source,
 };
 
 /// What to check and how to show it.
@@ -25,6 +25,9 @@ use crate::{
     1), 64 usage or configuration, 70 internal error. --status never changes it."
 )]
 pub struct Args {
+    /// Which configuration file to read.
+    #[command(flatten)]
+    pub config: config::Args,
     /// Which source to read.
     #[command(flatten)]
     pub source: source::Args,

@@ -6,7 +6,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 
 use super::{
     details::{Details, dimensions, timestamp},
@@ -191,10 +191,7 @@ impl View<'_> {
             (_, Some(exemption), KeyStatus::Active) if status == Status::Skip => {
                 let why = exemption.reason.trim_end_matches('.');
                 match exemption.until {
-                    Some(until) => format!(
-                        "{name} {shown} is exempt until {}: {why}.",
-                        until.format("%d-%b-%Y")
-                    ),
+                    Some(until) => format!("{name} {shown} is exempt {}: {why}.", up_to(until)),
                     None => format!("{name} {shown} is exempt: {why}."),
                 }
             }
@@ -250,6 +247,16 @@ fn user_arn(inventory: &Inventory, user: &User) -> String {
         "arn:{}:iam::{}:user/{}",
         account.partition, account.id, user.name
     )
+}
+
+/// Up to when, in days: one that ends at a midnight holds on the whole of the day before.
+fn up_to(until: DateTime<Utc>) -> String {
+    if until.time() == NaiveTime::MIN {
+        let last_day = until - TimeDelta::nanoseconds(1);
+        format!("through {}", last_day.format("%d-%b-%Y"))
+    } else {
+        format!("until {}", until.format("%d-%b-%Y"))
+    }
 }
 
 fn name(inventory: &Inventory) -> String {

@@ -38,8 +38,8 @@ pub use self::{
 use self::{export::Export, format::Layout, progress::Bar, report::Report, rows::Status};
 use crate::{
     cli::{Exit, MetricsArgs},
+    config,
     counts::RequestCounts,
-    policy::{Policy, Thresholds},
     refresh,
     snapshot::Snapshot,
     source::{Once, Outcome, Source, UsageError},
@@ -62,6 +62,7 @@ pub enum CheckError {
 /// Checks once. The status tells what was found, whatever is shown of it.
 pub async fn run(args: Args) -> Result<Exit, CheckError> {
     let Args {
+        config,
         source,
         policy,
         metrics: MetricsArgs { access_key_id },
@@ -74,14 +75,13 @@ pub async fn run(args: Args) -> Result<Exit, CheckError> {
         .cloned()
         .map(Export::prepared)
         .collect::<Result<Vec<_>, _>>()?;
-    let mut policy = Policy::from(Thresholds::from(policy));
+    let config = config::load(config.file.as_deref(), policy).map_err(UsageError::from)?;
     let clock = source.clock()?;
     let counts = Arc::new(RequestCounts::default());
     // Nothing is kept for a next time, so any interval will do.
     let interval = refresh::SHORTEST_INTERVAL;
-    let mut source = Source::new(source, clock, &Arc::new(policy.clone()), interval, counts)?;
-    policy.exemptions.extend(source.exemptions());
-    let policy = Arc::new(policy);
+    let mut source = Source::new(source, clock, &config, interval, counts)?;
+    let config = config.with_those_of(&source);
 
     let bar = Bar::new(output.progress);
     source.watch(bar.progress());
@@ -90,7 +90,7 @@ pub async fn run(args: Args) -> Result<Exit, CheckError> {
     bar.finish();
     outcomes.iter().for_each(say);
 
-    let before = Snapshot::before_first_refresh(policy, access_key_id, interval);
+    let before = Snapshot::before_first_refresh(config.policy, access_key_id, interval);
     let snapshot = refresh::next_snapshot(&before, outcomes, clock);
     // Keys grew older while they were read.
     let mut report = Report::new(&snapshot, output.control, output.details, clock.now());

@@ -11,6 +11,7 @@ use prometheus_client::{
 
 use super::{keys::gauge, labels::UnixSeconds};
 use crate::{
+    config::{ReloadState, Reloads},
     counts::{Operation, RefreshCounts, RequestCounts, StorageCount, StorageCounts},
     key::AccountId,
     reason::Reason,
@@ -36,6 +37,8 @@ pub struct ExporterMetrics {
     pub refreshes: Arc<RefreshCounts>,
     /// Saves of what outlives the process, if it is saved at all.
     pub storage: Option<Arc<StorageCounts>>,
+    /// Loads of the configuration.
+    pub reloads: Reloads,
 }
 
 impl Collector for ExporterMetrics {
@@ -45,6 +48,7 @@ impl Collector for ExporterMetrics {
         if let Some(storage) = &self.storage {
             encode_storage(storage.now(), &mut encoder)?;
         }
+        self.encode_reloads(&mut encoder)?;
         gauge(
             &mut encoder,
             "iam_key_exporter_build_info",
@@ -161,6 +165,28 @@ fn encode_storage(count: StorageCount, encoder: &mut DescriptorEncoder<'_>) -> f
     match count.last_success {
         Some(time) => last_success.encode_gauge(&UnixSeconds(time)),
         None => Ok(()),
+    }
+}
+
+impl ExporterMetrics {
+    fn encode_reloads(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let ReloadState {
+            is_successful,
+            last_success,
+        } = self.reloads.state();
+        gauge(
+            encoder,
+            "iam_key_exporter_config_last_reload_successful",
+            "1 if the last attempt to load the configuration succeeded, 0 if it failed and the configuration from before \
+             is still in force.",
+        )?
+        .encode_gauge(&u32::from(is_successful))?;
+        gauge(
+            encoder,
+            "iam_key_exporter_config_last_reload_success_timestamp_seconds",
+            "When the configuration in force was loaded.",
+        )?
+        .encode_gauge(&UnixSeconds(last_success))
     }
 }
 

@@ -261,6 +261,24 @@ impl<'a> View<'a> {
             family
                 .encode_family(&[("account_id", account), ("user_name", &*user.name)])?
                 .encode_gauge(&1_u32)
+        })?;
+        let mut family = gauge(
+            encoder,
+            "aws_iam_user_exemption_until_timestamp_seconds",
+            "From when on the exemption of this exporter's configuration that covers the user no longer counts; absent \
+             where it has no end or has ended.",
+        )?;
+        self.each_user(|account, user| {
+            let until = user
+                .exemption
+                .as_ref()
+                .and_then(|exemption| exemption.until);
+            match until {
+                Some(until) if user.is_exempt(self.now) => family
+                    .encode_family(&[("account_id", account), ("user_name", &*user.name)])?
+                    .encode_gauge(&UnixSeconds(until)),
+                _ => Ok(()),
+            }
         })
     }
 }

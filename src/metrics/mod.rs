@@ -19,6 +19,7 @@ use self::{
 };
 use crate::{
     clock::Clock,
+    config::Reloads,
     counts::{RefreshCounts, RequestCounts, StorageCounts},
     snapshot::Snapshot,
 };
@@ -30,12 +31,14 @@ pub fn exposer(
     requests: Arc<RequestCounts>,
     refreshes: Arc<RefreshCounts>,
     storage: Option<Arc<StorageCounts>>,
+    reloads: Reloads,
 ) -> Exposer {
     let mut own = Registry::default();
     own.register_collector(Box::new(ExporterMetrics {
         requests,
         refreshes,
         storage,
+        reloads,
     }));
     own.register_collector(Box::new(ProcessMetrics::new()));
     let own = Arc::new(own);

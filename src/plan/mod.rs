@@ -26,10 +26,10 @@ use self::{advice::Advice, command::Cli, planner::Planner};
 use crate::visible::visible;
 use crate::{
     cli::{Exit, MetricsArgs, PolicyArgs, one_of},
+    config,
     counts::RequestCounts,
     key::AccountId,
     logging,
-    policy::{Policy, Thresholds},
     reason::Reason,
     refresh,
     source::{self, Choice, Source, UsageError},
@@ -42,6 +42,9 @@ use crate::{
         configuration, 70 internal error."
 )]
 pub struct Args {
+    /// Which configuration file to read.
+    #[command(flatten)]
+    pub config: config::Args,
     /// Which source to read.
     #[command(flatten)]
     pub source: source::Args,
@@ -189,6 +192,7 @@ fn terminal_width() -> Option<usize> {
 /// Reads the keys and makes the plan.
 pub async fn plan(args: Args) -> Result<Plan, UsageError> {
     let Args {
+        config,
         source,
         policy,
         metrics: MetricsArgs { access_key_id },
@@ -201,18 +205,16 @@ pub async fn plan(args: Args) -> Result<Plan, UsageError> {
             },
         log: _,
     } = args;
-    let mut policy = Policy::from(Thresholds::from(policy));
+    let config = config::load(config.file.as_deref(), policy)?;
     let clock = source.clock()?;
     let cli = cli(&source, region)?;
     let counts = Arc::new(RequestCounts::default());
     // Nothing is kept for a next time, so any interval will do.
     let interval = refresh::SHORTEST_INTERVAL;
-    let source = Source::new(source, clock, &Arc::new(policy.clone()), interval, counts)?;
-    policy.exemptions.extend(source.exemptions());
-    let policy = Arc::new(policy);
+    let source = Source::new(source, clock, &config, interval, counts)?;
     let planner = Planner {
         clock,
-        policy,
+        policy: config.with_those_of(&source).policy,
         key_ids: access_key_id,
         users: users.into_iter().collect(),
         deadline: Instant::now() + timeout,

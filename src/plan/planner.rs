@@ -188,7 +188,7 @@ fn renewed(before: User, now: User) -> User {
         Reading::Complete => now.keys,
         Reading::Unread(_) => {
             let mut keys = before.keys;
-            for key in &mut keys {
+            for key in keys.change() {
                 key.last_use = LastUse::Unknown;
             }
             keys

@@ -34,6 +34,20 @@ impl Known {
         self.0.insert(id, next);
     }
 
+    /// Takes in what was known before a restart.
+    pub(super) fn restore(&mut self, state: AccountState) {
+        self.0.insert(state.id, state);
+    }
+
+    pub(super) fn get(&self, id: AccountId) -> Option<&AccountState> {
+        self.0.get(&id)
+    }
+
+    /// Whether any account was ever read.
+    pub(super) fn has_data(&self) -> bool {
+        self.0.values().any(|state| state.inventory.is_some())
+    }
+
     /// Applies another policy to all that is known.
     pub(super) fn apply(&mut self, policy: &Policy) {
         for inventory in self

@@ -1,8 +1,7 @@
 //! The one writer of the snapshot: it drives the readers of all members at the same time.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, pin::pin, sync::Arc, time::Duration};
 
-use backon::ExponentialBackoff;
 use chrono::{DateTime, Utc};
 use futures_util::{
     FutureExt as _, StreamExt as _,
@@ -10,29 +9,29 @@ use futures_util::{
     stream::FuturesUnordered,
 };
 use tokio::{
-    sync::watch,
+    sync::{oneshot, watch},
     time::{Instant, timeout_at},
 };
 
 use super::{
     Args,
     known::{Known, reasons},
+    members::Looking,
+    publication::Publication,
     said::Said,
+    saving::Saving,
     timing::Timing,
     turns::{Key, Turns},
 };
 use crate::{
     clock::Clock,
+    config::Config,
     counts::RefreshCounts,
-    key::AccountId,
     reason::Reason,
     snapshot::Snapshot,
     source::{Discovery, Outcome, Reader, Source, SourceError},
+    storage::Storage,
 };
-
-/// How long a snapshot stands at least, so that a thousand accounts read within a second don't make
-/// a thousand of them.
-const SHORTEST_PUBLICATION: Duration = Duration::from_millis(100);
 
 /// How long after its deadline a reader may still hand in what it has.
 const GRACE: Duration = Duration::from_secs(5);
@@ -44,27 +43,33 @@ const GRACE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Refresher {
     /// `None` while it discovers.
-    source: Option<Source>,
-    clock: Clock,
-    args: Args,
-    counts: Arc<RefreshCounts>,
-    snapshot: watch::Sender<Arc<Snapshot>>,
-    timing: Timing,
-    turns: Turns,
-    running: FuturesUnordered<Abortable<BoxFuture<'static, Done>>>,
-    discovery: Looking,
-    known: Known,
+    pub(super) source: Option<Source>,
+    pub(super) configs: watch::Receiver<Arc<Config>>,
+    /// The one in force.
+    pub(super) config: Arc<Config>,
+    pub(super) wanted_tags: Arc<BTreeSet<Arc<str>>>,
+    pub(super) clock: Clock,
+    pub(super) args: Args,
+    pub(super) counts: Arc<RefreshCounts>,
+    pub(super) snapshot: watch::Sender<Arc<Snapshot>>,
+    pub(super) timing: Timing,
+    pub(super) turns: Turns,
+    pub(super) running: FuturesUnordered<Abortable<BoxFuture<'static, Done>>>,
+    pub(super) discovery: Looking,
+    pub(super) known: Known,
     /// Why the member whose account only reading tells of could not be read, if so.
-    unidentified: Option<Reason>,
-    said: Said,
-    publication: Publication,
+    pub(super) unidentified: Option<Reason>,
+    pub(super) said: Said,
+    pub(super) publication: Publication,
+    pub(super) saving: Saving,
 }
 
 /// What came to its end.
-enum Done {
+pub(super) enum Done {
     Discovery {
         source: Source,
-        found: Discovery,
+        /// `None` if it was called off.
+        found: Option<Discovery>,
     },
     Read {
         key: Key,
@@ -72,41 +77,31 @@ enum Done {
         outcomes: Vec<Outcome>,
         start: Instant,
     },
-}
-
-/// When to look for members, and what the last look gave.
-#[derive(Debug)]
-struct Looking {
-    due: Option<Instant>,
-    retries: ExponentialBackoff,
-    /// Whether members were found without trouble once.
-    succeeded: bool,
-    /// Whether it was tried.
-    tried: bool,
-    trouble: Option<Reason>,
-}
-
-/// When the snapshot was published and is to be published again.
-#[derive(Debug, Default)]
-struct Publication {
-    last: Option<Instant>,
-    /// There is something to publish from this instant on.
-    due: Option<Instant>,
+    Saved {
+        storage: Storage,
+        took: Duration,
+    },
 }
 
 impl Refresher {
-    /// A refresher that hasn't refreshed yet.
+    /// A refresher that hasn't refreshed yet, by the configuration that `configs` holds, and by those
+    /// that it will hold.
     pub fn new(
         source: Source,
+        mut configs: watch::Receiver<Arc<Config>>,
         clock: Clock,
         args: Args,
         counts: Arc<RefreshCounts>,
         snapshot: watch::Sender<Arc<Snapshot>>,
     ) -> Self {
+        let config = Arc::clone(&configs.borrow_and_update());
         let now = Instant::now();
         let timing = Timing::new(args.interval, now, clock.now());
         Self {
             source: Some(source),
+            configs,
+            wanted_tags: config.wanted_tags(),
+            config,
             clock,
             args,
             counts,
@@ -120,21 +115,27 @@ impl Refresher {
                 succeeded: false,
                 tried: false,
                 trouble: None,
+                call_off: None,
             },
             known: Known::default(),
             unidentified: None,
             said: Said::default(),
             publication: Publication::default(),
+            saving: Saving::default(),
         }
     }
 
-    /// Refreshes at once and then for ever. Dropping the future ends it, at any point.
-    pub async fn run(mut self) {
+    /// Refreshes at once and then again and again, until it is told to stop. Then it saves what has to
+    /// be saved, within a few seconds. Dropping the future ends it, at any point.
+    pub async fn run(mut self, stop: impl Future<Output = ()>) {
+        let mut stop = pin!(stop);
         loop {
             self.start_what_is_due();
             let wake = self.wake();
             tokio::select! {
-                Some(done) = self.running.next(), if !self.running.is_empty() => self.finish(done),
+                () = &mut stop => break,
+                Ok(()) = self.configs.changed() => self.reconfigure(),
+                Some(done) = self.running.next() => self.finish(done),
                 () = sleep_until(wake) => {}
             }
             let now = Instant::now();
@@ -142,12 +143,17 @@ impl Refresher {
             if self.publication.due.is_some_and(|due| due <= now) {
                 self.publish(now);
             }
+            self.save_if_due(now);
         }
+        self.save_at_the_end().await;
     }
 
     /// Discovers and refreshes everything once, now, and publishes what is known then. Returns whether
     /// everything was read.
     pub async fn refresh(&mut self) -> bool {
+        if self.configs.has_changed().unwrap_or(false) {
+            self.reconfigure();
+        }
         let now = Instant::now();
         self.discovery.due = Some(now);
         self.turns.all_due(now);
@@ -169,10 +175,17 @@ impl Refresher {
             self.turns.due(),
             self.publication.due,
             self.said.due(),
+            self.saving.due(),
         ]
         .into_iter()
         .flatten()
         .min()
+    }
+
+    /// Drives something that can't be stopped.
+    pub(super) fn start(&mut self, work: impl Future<Output = Done> + Send + 'static) {
+        let (_, never) = AbortHandle::new_pair();
+        self.running.push(Abortable::new(work.boxed(), never));
     }
 
     fn start_what_is_due(&mut self) {
@@ -183,18 +196,28 @@ impl Refresher {
         {
             self.discovery.due = None;
             let now = self.clock.now();
+            let (call_off, called_off) = oneshot::channel::<()>();
+            self.discovery.call_off = Some(call_off);
+            source.reconfigure(
+                &self.config.accounts,
+                &self.config.policy,
+                &self.wanted_tags,
+            );
             let discover = async move {
-                let found = source.discover(now, deadline).await;
+                let found = tokio::select! {
+                    found = source.discover(now, deadline) => Some(found),
+                    Ok(()) = called_off => None,
+                };
                 Done::Discovery { source, found }
             };
-            let (_, never) = AbortHandle::new_pair();
-            self.running.push(Abortable::new(discover.boxed(), never));
+            self.start(discover);
         }
         loop {
             let (stop, stopped) = AbortHandle::new_pair();
             let Some((key, mut reader)) = self.turns.take_due(start, stop) else {
                 break;
             };
+            reader.reconfigure(&self.config.policy, &self.wanted_tags);
             let now = self.clock.now();
             let read = async move {
                 let outcomes = collect(&mut reader, now, deadline).await;
@@ -209,11 +232,12 @@ impl Refresher {
         }
     }
 
-    fn finish(&mut self, done: Result<Done, Aborted>) {
+    pub(super) fn finish(&mut self, done: Result<Done, Aborted>) {
         match done {
             // Of a member that is gone, or is read in another way now.
             Err(Aborted) => {}
             Ok(Done::Discovery { source, found }) => self.discovered(source, found),
+            Ok(Done::Saved { storage, took }) => self.saved(storage, took),
             Ok(Done::Read {
                 key,
                 reader,
@@ -226,6 +250,9 @@ impl Refresher {
                     return;
                 };
                 turn.tried = true;
+                if self.saving.is_wanted() {
+                    turn.remembered = reader.remembered();
+                }
                 let due = if complete {
                     turn.retries = self.timing.retries();
                     self.timing.after_success(key, start, end)
@@ -234,6 +261,7 @@ impl Refresher {
                 };
                 self.turns.hand_back(key, reader, due, end);
                 self.publish_soon();
+                self.saving.soon(end);
             }
         }
     }
@@ -241,12 +269,12 @@ impl Refresher {
     /// Takes in what a member's refresh found. Returns whether everything was read.
     fn learn(&mut self, key: Key, outcomes: Vec<Outcome>, end: Instant) -> bool {
         let now = self.clock.now();
-        let policy = Arc::clone(&self.snapshot.borrow().policy);
+        let policy = Arc::clone(&self.config.policy);
         let mut complete = true;
         let mut accounts = BTreeSet::new();
         let mut unidentified = None;
         for outcome in outcomes {
-            let account = key.or(outcome.account);
+            let account = outcome.account.or(key);
             let failures = reasons(&outcome.result);
             complete &= failures.is_empty();
             self.counts.count(account, &failures);
@@ -270,112 +298,6 @@ impl Refresher {
             self.forget_who_is_gone();
         }
         complete
-    }
-
-    fn discovered(&mut self, mut source: Source, found: Discovery) {
-        let Discovery {
-            members,
-            trouble,
-            next,
-        } = found;
-        let now = Instant::now();
-        self.said.say_discovery(trouble.as_ref());
-        self.discovery.tried = true;
-        let reason = trouble.as_ref().map(|error| error.reason);
-        if std::mem::replace(&mut self.discovery.trouble, reason) != reason || members.is_empty() {
-            self.publish_soon();
-        }
-        if let Some(error) = &trouble {
-            self.counts.count(None, &[error.reason]);
-            let retry = self.timing.after_failure(&mut self.discovery.retries, now);
-            self.discovery.due = Some(next.map_or(retry, |next| next.min(retry)));
-        } else {
-            self.discovery.succeeded = true;
-            self.discovery.retries = self.timing.retries();
-            self.discovery.due = next;
-        }
-
-        let staying: BTreeSet<Key> = members.iter().map(|member| member.account).collect();
-        let mut gone = 0_usize;
-        for key in self.turns.keys() {
-            if !staying.contains(&key) {
-                self.turns.remove(key);
-                gone += 1;
-            }
-        }
-        let total = members.len();
-        let mut new = 0_usize;
-        for member in members {
-            match self.turns.get_mut(member.account) {
-                Some(turn) if turn.member.access == member.access => turn.member = member,
-                known => {
-                    new += usize::from(known.is_none());
-                    let reader = source.reader(&member);
-                    self.turns.add(member, reader, now, self.timing.retries());
-                }
-            }
-        }
-        self.source = Some(source);
-        if (new, gone) != (0, 0) && staying.iter().any(Option::is_some) {
-            tracing::info!(accounts = total, new, gone, "accounts discovered");
-        }
-        self.forget_who_is_gone();
-    }
-
-    /// Forgets every account that no member is, once that can be told.
-    fn forget_who_is_gone(&mut self) {
-        if !self.discovery.succeeded {
-            return;
-        }
-        let mut kept: BTreeSet<AccountId> = BTreeSet::new();
-        for turn in self.turns.iter() {
-            match (turn.member.account, &turn.accounts) {
-                (Some(id), _) => {
-                    kept.insert(id);
-                }
-                (None, Some(accounts)) => kept.extend(accounts),
-                // It may be any of those known from before.
-                (None, None) => return,
-            }
-        }
-        for id in self.known.keep_only(&kept) {
-            self.said.forget(id);
-            self.counts.forget(id);
-            self.publish_soon();
-        }
-    }
-
-    fn unidentified(&self) -> Option<Reason> {
-        self.unidentified.or(self.discovery.trouble)
-    }
-
-    /// Publishes at the next occasion: at once if nothing was published just now.
-    fn publish_soon(&mut self) {
-        let now = Instant::now();
-        let earliest = self
-            .publication
-            .last
-            .map_or(now, |last| now.max(last + SHORTEST_PUBLICATION));
-        self.publication.due.get_or_insert(earliest);
-    }
-
-    fn publish(&mut self, now: Instant) {
-        self.publication = Publication {
-            last: Some(now),
-            due: None,
-        };
-        let before = self.snapshot.borrow().clone();
-        let all_tried = self.discovery.tried && self.turns.iter().all(|turn| turn.tried);
-        let next = Snapshot {
-            accounts: self.known.states(),
-            unidentified: self.unidentified(),
-            // An account that is new doesn't make unready what was ready.
-            tried: before.tried || all_tried,
-            policy: Arc::clone(&before.policy),
-            key_ids: before.key_ids,
-            refresh_interval: before.refresh_interval,
-        };
-        self.snapshot.send_replace(Arc::new(next));
     }
 }
 

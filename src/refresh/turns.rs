@@ -1,6 +1,9 @@
 //! Whose turn it is: every member with its reader, its next time and its pauses after failures.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use backon::ExponentialBackoff;
 use futures_util::future::AbortHandle;
@@ -8,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::{
     key::AccountId,
-    source::{Member, Reader},
+    source::{Member, Reader, aws::Remembered},
 };
 
 /// A member goes by its account; the one that only reading tells of, by `None`.
@@ -32,6 +35,8 @@ pub(super) struct Turn {
     pub(super) tried: bool,
     /// The accounts that it turned out to be, once it was read.
     pub(super) accounts: Option<BTreeSet<AccountId>>,
+    /// What its reader remembered the last time, where that is to be saved.
+    pub(super) remembered: Option<(AccountId, Arc<Remembered>)>,
 }
 
 /// What the reader of a member does.
@@ -60,6 +65,7 @@ impl Turns {
             retries,
             tried: before.as_ref().is_some_and(|turn| turn.tried),
             accounts: before.and_then(|turn| turn.accounts),
+            remembered: None,
         };
         self.members.insert(key, turn);
         self.queue.insert((due, key));

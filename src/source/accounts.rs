@@ -179,7 +179,8 @@ impl FromStr for RoleName {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let name = text.strip_prefix('/').unwrap_or(text);
-        if is_path_and_name(name) {
+        // A path may hold colons, but an ARN is a slip.
+        if is_path_and_name(name) && !name.starts_with("arn:") {
             Ok(Self(name.into()))
         } else {
             let expected = "the name of a role: at most 64 of letters, digits and +=,.@_-, with its \
@@ -406,7 +407,8 @@ mod tests {
             let made = name.in_account(&"aws-cn".into(), account);
             assert_eq!(made, arn.parse().unwrap());
         }
-        for text in ["", "/", "audit/", "//Reader", "Reader name", "rôle"] {
+        let an_arn = "arn:aws:iam::111122223333:role/Reader";
+        for text in ["", "/", "audit/", "//Reader", "Reader name", "rôle", an_arn] {
             assert!(text.parse::<RoleName>().is_err(), "{text:?}");
         }
     }

@@ -12,6 +12,7 @@ use crate::{
     key::{AccessKey, AccountId, KeyName, LastUse, SECONDS_PER_DAY, UsedAt},
     policy::{ExemptionRule, Matcher},
     reason::Reason,
+    snapshot::TagLabel,
     source::Outcome,
 };
 
@@ -71,6 +72,11 @@ impl Demo {
             .collect()
     }
 
+    /// The labels that the organisation's own configuration would name.
+    pub fn tags() -> Arc<[TagLabel]> {
+        TAGS.map(|tag| TagLabel::of(tag.into())).into()
+    }
+
     fn inventory(&self, number: usize, account: &DemoAccount, now: DateTime<Utc>) -> Inventory {
         let users: Vec<_> = account
             .users
@@ -108,8 +114,9 @@ impl Demo {
             None => User::read(row.name, keys),
             Some(reason) => User::unread(row.name, keys, reason),
         };
-        let tags = [("owner", row.owner), ("team", row.team)]
+        let tags = TAGS
             .into_iter()
+            .zip([row.owner, row.team])
             .filter(|(_, value)| !value.is_empty())
             .map(|(key, value)| Tag {
                 key: key.into(),
@@ -158,6 +165,9 @@ fn span(days: f64) -> TimeDelta {
     let seconds = (days * f64::from(SECONDS_PER_DAY)).round() as i64;
     TimeDelta::seconds(seconds)
 }
+
+/// The keys of the users' tags.
+const TAGS: [&str; 2] = ["owner", "team"];
 
 struct DemoAccount {
     id: &'static str,

@@ -10,12 +10,12 @@ mod progress;
 mod reader;
 pub mod report;
 
-use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-use self::{demo::Demo, report::ReportFile};
+use self::{accounts::Accounts, demo::Demo, report::ReportFile};
 pub use self::{
     member::{Access, Discovery, Member},
     once::Once,
@@ -25,8 +25,10 @@ pub use self::{
 };
 use crate::{
     clock::Clock,
+    config::Config,
     counts::RequestCounts,
     policy::{ExemptionRule, Policy},
+    snapshot::TagLabel,
 };
 
 /// Which source to read, and as of when.
@@ -61,6 +63,19 @@ pub enum Choice {
     Report(PathBuf),
     /// A made-up organisation.
     Demo,
+}
+
+impl Choice {
+    /// Whether this source can be read as the configuration says.
+    pub fn accepts(&self, config: &Config) -> Result<(), UsageError> {
+        if *self != Self::Aws && config.accounts != Accounts::Own {
+            return Err(UsageError(
+                "the configuration file has accounts or organization, which are for --source=aws only"
+                    .into(),
+            ));
+        }
+        Ok(())
+    }
 }
 
 impl FromStr for Choice {
@@ -122,7 +137,7 @@ impl Source {
     pub fn new(
         args: Args,
         clock: Clock,
-        policy: &Arc<Policy>,
+        config: &Config,
         refresh_interval: Duration,
         counts: Arc<RequestCounts>,
     ) -> Result<Self, UsageError> {
@@ -131,16 +146,19 @@ impl Source {
             as_of: _,
             aws,
         } = args;
-        Ok(match source {
+        source.accepts(config)?;
+        let mut source = match source {
             Choice::Aws => Self::Aws(Box::new(aws::Fleet::new(
                 aws,
-                Arc::clone(policy),
+                Arc::clone(&config.policy),
                 refresh_interval,
                 counts,
             )?)),
             Choice::Report(path) => Self::Report(path),
             Choice::Demo => Self::Demo(Demo::new(clock.now())),
-        })
+        };
+        source.reconfigure(&config.accounts, &config.policy, &config.wanted_tags());
+        Ok(source)
     }
 
     /// Tells `progress` of the users found and read by the readers made from now on. Only AWS takes
@@ -159,6 +177,14 @@ impl Source {
         }
     }
 
+    /// The user tags that become labels unless the configuration names any: those of the demo.
+    pub fn tags(&self) -> Arc<[TagLabel]> {
+        match self {
+            Self::Aws(_) | Self::Report(_) => Arc::default(),
+            Self::Demo(_) => Demo::tags(),
+        }
+    }
+
     /// Which members there are now. Cheap unless the time for a new look has come. It never fails
     /// whole: what was found last stays, and what went wrong is told beside it. The future may be
     /// dropped at any point.
@@ -170,6 +196,20 @@ impl Source {
                 name: None,
                 access: Access::Whole,
             }),
+        }
+    }
+
+    /// Reads these accounts from now on, and gives new readers this policy and these tags to read of
+    /// users who hold an old key. Readers that exist have a method of the same name.
+    pub fn reconfigure(
+        &mut self,
+        accounts: &Accounts,
+        policy: &Arc<Policy>,
+        wanted_tags: &Arc<BTreeSet<Arc<str>>>,
+    ) {
+        match self {
+            Self::Aws(fleet) => fleet.reconfigure(accounts, policy, wanted_tags),
+            Self::Report(_) | Self::Demo(_) => {}
         }
     }
 

@@ -1,6 +1,6 @@
 //! What reads one member of a source, again and again.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
@@ -11,7 +11,7 @@ use super::{
     demo::Demo,
     report::ReportFile,
 };
-use crate::{inventory::User, key::AccountId};
+use crate::{inventory::User, key::AccountId, policy::Policy};
 
 /// Reads one member of a source. Owns what it remembers from one time to the next.
 #[derive(Debug)]
@@ -54,6 +54,15 @@ impl Reader {
     pub fn rename(&mut self, name: Option<Arc<str>>) {
         match self {
             Self::Aws(aws) => aws.rename(name),
+            Self::Report(_) | Self::Demo(_) => {}
+        }
+    }
+
+    /// Goes by this policy from now on, and reads these tags of users who hold an old key. What it
+    /// remembers stays.
+    pub fn reconfigure(&mut self, policy: &Policy, wanted_tags: &Arc<BTreeSet<Arc<str>>>) {
+        match self {
+            Self::Aws(aws) => aws.reconfigure(policy, Arc::clone(wanted_tags)),
             Self::Report(_) | Self::Demo(_) => {}
         }
     }

@@ -15,7 +15,7 @@ use proptest::{
 
 use super::{Saved, SavedAccount};
 use crate::{
-    inventory::{Account, Inventory, Listing, RootKeys, Tag, Tags, Trouble, User},
+    inventory::{Account, Inventory, Keys, Listing, RootKeys, Tag, Tags, Trouble, User},
     key::{AccessKey, KeyName, KeyStatus, LastUse, Slot, UsedAt},
     reason::Reason,
     snapshot::AccountState,
@@ -88,7 +88,7 @@ pub(super) fn one_of_each() -> Saved {
         agrees: false,
     };
     let gone = Known {
-        keys: Vec::new(),
+        keys: Keys::default(),
         last: LastListing::Gone,
         lost: Vec::new(),
         row: Fingerprint {
@@ -350,7 +350,7 @@ fn known() -> impl Strategy<Value = Known> {
     )
         .prop_map(
             |(keys, last, lost, (created, one, two), generated, agrees)| Known {
-                keys: User::read("", keys).keys,
+                keys: keys.into(),
                 last,
                 lost,
                 row: Fingerprint {

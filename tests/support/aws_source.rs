@@ -19,6 +19,7 @@ use aws_types::SdkConfig;
 use chrono::{DateTime, TimeDelta, Utc};
 use iam_key_exporter::{
     clock::Clock,
+    config::Config,
     counts::{Operation, RefreshCounts, RequestCounts},
     inventory::{Inventory, User},
     key::{AccessKey, AccountId},
@@ -198,6 +199,7 @@ pub fn only_key<'a>(inventory: &'a Inventory, name: &str) -> &'a AccessKey {
 /// A refresher over a source, and what it publishes.
 pub struct Refreshing {
     pub refresher: Refresher,
+    pub configure: watch::Sender<Arc<Config>>,
     pub snapshot: watch::Receiver<Arc<Snapshot>>,
     pub counts: Arc<RefreshCounts>,
 }
@@ -216,9 +218,12 @@ impl Refreshing {
             timeout,
         };
         let source = Source::Aws(Box::new(reader.fleet));
-        let refresher = Refresher::new(source, clock, args, Arc::clone(&counts), publish);
+        let (configure, configs) = watch::channel(Arc::new(Config::default()));
+        let counted = Arc::clone(&counts);
+        let refresher = Refresher::new(source, configs, clock, args, counted, publish);
         Self {
             refresher,
+            configure,
             snapshot,
             counts,
         }

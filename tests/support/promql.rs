@@ -11,6 +11,7 @@ use std::{
 
 use iam_key_exporter::{
     clock::Clock,
+    config::Reloads,
     counts::{RefreshCounts, RequestCounts},
     metrics::{
         exporter::ExporterMetrics,
@@ -440,6 +441,7 @@ fn exposition() -> String {
         .collect();
     let snapshot = Snapshot {
         accounts,
+        tags: Demo::tags(),
         tried: true,
         ..Snapshot::before_first_refresh(
             Arc::new(policy),
@@ -452,6 +454,7 @@ fn exposition() -> String {
         requests: Arc::new(RequestCounts::default()),
         refreshes: Arc::new(refreshes),
         storage: None,
+        reloads: Reloads::started(now),
     }));
     own.register_collector(Box::new(ProcessMetrics::new()));
     let of_keys = registry(Arc::new(snapshot), now);

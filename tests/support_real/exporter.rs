@@ -160,6 +160,14 @@ impl Exporter {
         .await;
     }
 
+    /// Lets it read its configuration again, and returns when it has taken that.
+    pub(crate) async fn reload(&self) {
+        http::post(self.address, "/-/reload", "text/plain", String::new())
+            .await
+            .and_then(Answer::ok)
+            .expect("the exporter reloads");
+    }
+
     /// One scrape, with this Accept header.
     pub(crate) async fn scrape(&self, accept: &str) -> Answer {
         http::get(self.address, "/metrics", &[("accept", accept)])

@@ -88,7 +88,7 @@ pub(super) async fn collect(
         .buffer_unordered(api.max_concurrency());
     while let Some((user, key, last_use)) = answers.next().await {
         match last_use {
-            Ok(last_use) => memory.learn_last_use(&user, &key, last_use),
+            Ok(last_use) => memory.learn_last_use(&user, &key, &last_use),
             // Asking again would cost a call for each due key at every refresh.
             Err(error) if error.reason == Reason::AccessDenied => {}
             Err(_) => memory.ask_again(&key),

@@ -24,9 +24,6 @@ use crate::{
     },
 };
 
-/// The first pause after a look that failed; later ones double, up to the discovery interval.
-const FIRST_RETRY: Duration = Duration::from_secs(30);
-
 /// Knows which accounts there are, and makes their readers.
 #[derive(Debug)]
 pub struct Fleet {
@@ -38,6 +35,7 @@ pub struct Fleet {
     refresh_interval: Duration,
     progress: Progress,
     accounts: Accounts,
+    wanted_tags: Arc<BTreeSet<Arc<str>>>,
     shard: Shard,
     look: Look,
 }
@@ -47,15 +45,14 @@ pub struct Fleet {
 struct Look {
     members: Vec<Member>,
     trouble: Option<SourceError>,
-    /// When to look again; `None` is at once.
+    /// When to look again; `None` is as soon as somebody asks, as after a failure.
     due: Option<Instant>,
-    failures: u32,
     /// Whether it was said that the exporter's own account is on another shard.
     elsewhere_said: bool,
 }
 
 impl Fleet {
-    /// The account of the default credentials or those of a profile, until [`Self::set_accounts`]
+    /// The account of the default credentials or those of a profile, until [`Self::reconfigure`]
     /// says otherwise.
     ///
     /// Fails if `AWS_CA_BUNDLE` names no bundle that can be used, or the pod's name tells no shard.
@@ -106,17 +103,25 @@ impl Fleet {
             refresh_interval,
             progress: Progress::default(),
             accounts: Accounts::Own,
+            wanted_tags: Arc::default(),
             shard: Shard::WHOLE,
             look: Look::default(),
         }
     }
 
-    /// Reads these accounts from now on. What was found of others is kept until the next look.
-    pub fn set_accounts(&mut self, accounts: Accounts) {
-        if self.accounts != accounts {
-            self.accounts = accounts;
+    /// Reads these accounts from now on, and gives new readers this policy and these tags to read.
+    /// What was found of other accounts is kept until the next look.
+    pub fn reconfigure(
+        &mut self,
+        accounts: &Accounts,
+        policy: &Arc<Policy>,
+        wanted_tags: &Arc<BTreeSet<Arc<str>>>,
+    ) {
+        self.policy = Arc::clone(policy);
+        self.wanted_tags = Arc::clone(wanted_tags);
+        if self.accounts != *accounts {
+            self.accounts = accounts.clone();
             self.look.due = None;
-            self.look.failures = 0;
         }
     }
 
@@ -160,26 +165,17 @@ impl Fleet {
             Accounts::Organization(organization) => organization.discovery_interval,
             Accounts::Own | Accounts::Listed(_) => DISCOVERY_INTERVAL,
         };
-        let pause = match self.find(deadline).await {
+        match self.find(deadline).await {
             Ok(members) => {
-                self.tell(&members);
                 self.look.members = members;
                 self.look.trouble = None;
-                self.look.failures = 0;
-                interval
+                self.look.due = Some(Instant::now() + interval);
             }
             Err(error) => {
-                let SourceError { reason, message } = error.into();
-                self.look.trouble = Some(SourceError {
-                    reason,
-                    message: format!("the accounts could not be looked up: {message}"),
-                });
-                let doubled = FIRST_RETRY.saturating_mul(1 << self.look.failures.min(16));
-                self.look.failures += 1;
-                doubled.min(interval)
+                self.look.trouble = Some(error.into());
+                self.look.due = None;
             }
-        };
-        self.look.due = Some(Instant::now() + pause);
+        }
     }
 
     /// The accounts of this shard.
@@ -229,19 +225,6 @@ impl Fleet {
         }
     }
 
-    /// Says which accounts came and went.
-    fn tell(&self, members: &[Member]) {
-        let ids = |members: &[Member]| -> BTreeSet<_> {
-            members.iter().filter_map(|member| member.account).collect()
-        };
-        let (before, now) = (ids(&self.look.members), ids(members));
-        if before != now || self.look.due.is_none() {
-            let came = now.difference(&before).count();
-            let gone = before.difference(&now).count();
-            tracing::info!(accounts = now.len(), came, gone, shard = %self.shard, "accounts looked up");
-        }
-    }
-
     /// A new reader of an account.
     pub fn reader(&mut self, member: &Member) -> Aws {
         let role = match &member.access {
@@ -254,6 +237,7 @@ impl Fleet {
             Arc::clone(&self.policy),
             self.refresh_interval,
         );
+        aws.reconfigure(&self.policy, Arc::clone(&self.wanted_tags));
         aws.watch(self.progress.clone());
         aws.rename(member.name.clone());
         aws

@@ -174,7 +174,7 @@ pub(super) struct Read {
 /// failure leaves it unknown for now.
 pub(super) async fn read_user(api: &Api, name: &Arc<str>, deadline: Instant) -> Read {
     let mut read = read_keys(api, name, deadline).await;
-    for key in read.user.iter_mut().flat_map(|user| &mut user.keys) {
+    for key in read.user.iter_mut().flat_map(|user| user.keys.change()) {
         match last_use(api, &key.name, deadline).await {
             Ok(last_use) => key.last_use = last_use,
             Err(error) if error.reason == Reason::AccessDenied || error.is_no_such_entity() => {}

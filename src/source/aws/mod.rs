@@ -16,8 +16,9 @@ mod paced;
 mod partition;
 mod role;
 mod setup;
+mod tags;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use futures_util::{FutureExt, StreamExt, stream};
@@ -37,6 +38,7 @@ use self::{
     client::Api,
     connector::Line,
     failure::CallError,
+    tags::TagBook,
 };
 use super::{Outcome, Progress, SourceError, report};
 use crate::{
@@ -67,6 +69,8 @@ pub struct Aws {
     name: Option<Arc<str>>,
     watch: Watch,
     memory: Memory,
+    tags: TagBook,
+    refresh_interval: TimeDelta,
     /// What was saved before a restart, until it is known whose credentials these are.
     saved: Option<(AccountId, Arc<Remembered>)>,
     /// Whether `auto` had to do as `list` does the last time.
@@ -86,6 +90,8 @@ impl Aws {
         let watch = Watch::new(&policy, interval);
         Self {
             memory: Memory::new(watch.clone()),
+            tags: TagBook::new(&policy, interval),
+            refresh_interval: interval,
             watch,
             saved: None,
             lists_instead: false,
@@ -111,6 +117,13 @@ impl Aws {
         self.name = name;
     }
 
+    /// Goes by this policy from now on, and reads these tags of users who hold an old key.
+    pub fn reconfigure(&mut self, policy: &Policy, wanted_tags: Arc<BTreeSet<Arc<str>>>) {
+        self.watch = Watch::new(policy, self.refresh_interval);
+        self.memory.watch(self.watch.clone());
+        self.tags.want(wanted_tags, policy, self.refresh_interval);
+    }
+
     /// Tells `progress` of the users found and read from now on.
     pub fn watch(&mut self, progress: Progress) {
         self.progress = progress;
@@ -130,9 +143,13 @@ impl Aws {
 
     /// Reads the account once.
     pub async fn collect(&mut self, now: DateTime<Utc>, deadline: Instant) -> Outcome {
+        let _place = self.line.enter(deadline).await;
         let start = Instant::now();
         let api = self.line.open().await;
-        let result = self.read(&api, now, deadline).await;
+        let mut result = self.read(&api, now, deadline).await;
+        if let Ok(inventory) = &mut result {
+            Box::pin(self.tags.fill(inventory, &api, now, deadline)).await;
+        }
         let reasons = match &result {
             Ok(inventory) => inventory.reasons(),
             Err(error) => vec![error.reason],
@@ -165,6 +182,7 @@ impl Aws {
             };
             return users.into_iter().map(unread).collect();
         }
+        let _place = self.line.enter(deadline).await;
         let api = self.line.open().await;
         stream::iter(users)
             .map(|name| {
@@ -296,6 +314,7 @@ impl Aws {
             tracing::warn!(before = %before.account, now = %owner.account,
                 "the credentials belong to another account now");
             self.alias = None;
+            self.tags.clear();
             self.memory = Memory::new(self.watch.clone());
         }
         if let Some((account, remembered)) = self.saved.take()

@@ -221,7 +221,7 @@ impl Loader {
     ) -> Result<aws::Known, Flaw> {
         Ok(aws::Known {
             keys: match (known.keys, user) {
-                (Some(keys), _) => self.keys(keys)?,
+                (Some(keys), _) => self.keys(keys)?.into(),
                 (None, Some(user)) => user.keys.clone(),
                 (None, None) => {
                     return Err(Flaw::Records("the keys of a user who is not there".into()));

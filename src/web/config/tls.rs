@@ -25,7 +25,13 @@ const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
 
 /// What a TLS server needs to know, but for the protocols on top of it.
 #[derive(Clone)]
-pub struct Tls(pub(in crate::web) Arc<ServerConfig>);
+pub struct Tls(Arc<ServerConfig>);
+
+impl Tls {
+    pub(in crate::web) fn server_config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.0)
+    }
+}
 
 /// Where a private key is isn't shown.
 impl fmt::Debug for Tls {

@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::unreported::Unreported;
 use crate::{
-    inventory::{Reading, User},
+    inventory::{Keys, Reading, User},
     key::{AccessKey, KeyName, LastUse},
     policy::{Policy, Thresholds},
     reason::Reason,
@@ -66,7 +66,7 @@ pub struct Remembered {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Known {
     /// The keys of the last listing that succeeded, their last use as far as known.
-    pub(crate) keys: Vec<AccessKey>,
+    pub(crate) keys: Keys,
     /// What became of the last listing.
     pub(crate) last: LastListing,
     /// When the keys were made that were under this name, as a listing or the report has it, and
@@ -117,6 +117,11 @@ impl Memory {
 
     fn change(&mut self) -> &mut Remembered {
         Arc::make_mut(&mut self.remembered)
+    }
+
+    /// Watches otherwise from now on.
+    pub(crate) fn watch(&mut self, watch: Watch) {
+        self.watch = watch;
     }
 
     /// Forgets the users who are in the report no more.
@@ -170,7 +175,7 @@ impl Memory {
                 return;
             }
             Some(user) => (user.keys, LastListing::Read),
-            None => (Vec::new(), LastListing::Gone),
+            None => (Keys::default(), LastListing::Gone),
         };
         if generated > known.generated {
             known.lost.clear();
@@ -230,10 +235,10 @@ impl Memory {
             };
             for index in 0..known.keys.len() {
                 let slot = matching_slot(row, &known.keys, index);
-                let key = &mut known.keys[index];
                 if let Some(slot) = slot {
-                    take_later(&mut key.last_use, slot.last_use.clone());
+                    known.take_later(index, &slot.last_use);
                 }
+                let key = &known.keys[index];
                 let needed = slot.is_none() || self.watch.thresholds.is_due(key, now);
                 if needed && asked.insert(key.name.clone()) {
                     asks.push((Arc::clone(&row.user), key.name.clone()));
@@ -244,12 +249,12 @@ impl Memory {
     }
 
     /// Takes in the answer to such a question.
-    pub(crate) fn learn_last_use(&mut self, user: &str, key: &KeyName, last_use: LastUse) {
-        let known = self.change().users.get_mut(user);
-        if let Some(key) =
-            known.and_then(|known| known.keys.iter_mut().find(|known| known.name == *key))
-        {
-            take_later(&mut key.last_use, last_use);
+    pub(crate) fn learn_last_use(&mut self, user: &str, key: &KeyName, last_use: &LastUse) {
+        let Some(known) = self.change().users.get_mut(user) else {
+            return;
+        };
+        if let Some(index) = known.keys.iter().position(|known| known.name == *key) {
+            known.take_later(index, last_use);
         }
     }
 
@@ -260,21 +265,23 @@ impl Memory {
 
     /// The user of `row` as now known; `None` if gone.
     pub(crate) fn user(&self, row: &Row) -> Option<User> {
-        let name = Arc::clone(&row.user);
-        let Some(known) = self.remembered.users.get(&row.user) else {
+        let Some((name, known)) = self.remembered.users.get_key_value(&row.user) else {
             return Some(row.to_user());
         };
-        let user = match known.last {
+        let name = Arc::clone(name);
+        let reading = match known.last {
             LastListing::Gone => return None,
-            LastListing::Read => User::read(name, known.keys.clone()),
-            LastListing::Failed(reason) if known.keys.is_empty() => {
-                User::unread(name, row.to_user().keys, reason)
-            }
-            LastListing::Failed(reason) => User::unread(name, known.keys.clone(), reason),
+            LastListing::Read => Reading::Complete,
+            LastListing::Failed(reason) => Reading::Unread(reason),
+        };
+        // The report still tells something of a user who never could be listed.
+        let keys = match reading {
+            Reading::Unread(_) if known.keys.is_empty() => row.to_user().keys,
+            _ => known.keys.clone(),
         };
         Some(User {
             path: Arc::clone(&row.path),
-            ..user
+            ..User::new(name, keys, reading)
         })
     }
 }
@@ -283,7 +290,7 @@ impl Known {
     /// A user who wasn't listed yet.
     fn nothing(row: &Row, generated: DateTime<Utc>) -> Self {
         Self {
-            keys: Vec::new(),
+            keys: Keys::default(),
             last: LastListing::Gone,
             lost: Vec::new(),
             row: row.fingerprint(),
@@ -294,9 +301,9 @@ impl Known {
 
     /// Takes the keys of a new listing, keeps what is known of their last use, and notes which are
     /// gone of those that there were or that the row shows. Gives the keys that are new.
-    fn take_keys(&mut self, keys: Vec<AccessKey>, row: &Row) -> impl Iterator<Item = &KeyName> {
+    fn take_keys(&mut self, keys: Keys, row: &Row) -> impl Iterator<Item = &KeyName> {
         let before = std::mem::replace(&mut self.keys, keys);
-        for key in &mut self.keys {
+        for key in self.keys.change() {
             if let Some(old) = before.iter().find(|old| old.name == key.name) {
                 key.last_use = old.last_use.clone();
             }
@@ -312,6 +319,19 @@ impl Known {
         let is_new = move |key: &&AccessKey| before.iter().all(|old| old.name != key.name);
         self.keys.iter().filter(is_new).map(|key| &key.name)
     }
+
+    /// Takes in a last use of the key at `index`. It only ever moves forward, so of two accounts of it
+    /// the later one holds.
+    fn take_later(&mut self, index: usize, last_use: &LastUse) {
+        let rank = |last_use: &LastUse| match last_use {
+            LastUse::Unknown => None,
+            LastUse::Never => Some(DateTime::<Utc>::MIN_UTC),
+            LastUse::At(used) => Some(used.time),
+        };
+        if rank(last_use) > rank(&self.keys[index].last_use) {
+            self.keys.change()[index].last_use = last_use.clone();
+        }
+    }
 }
 
 /// The slot of the key at `index`: the one of its creation time, if neither two slots nor two keys
@@ -323,18 +343,6 @@ fn matching_slot<'a>(row: &'a Row, keys: &[AccessKey], index: usize) -> Option<&
     match (slots.next(), slots.next()) {
         (Some(slot), None) if alone => Some(slot),
         _ => None,
-    }
-}
-
-/// A last use only ever moves forward, so of two accounts of it the later one holds.
-fn take_later(known: &mut LastUse, other: LastUse) {
-    let rank = |last_use: &LastUse| match last_use {
-        LastUse::Unknown => None,
-        LastUse::Never => Some(DateTime::<Utc>::MIN_UTC),
-        LastUse::At(used) => Some(used.time),
-    };
-    if rank(&other) > rank(known) {
-        *known = other;
     }
 }
 

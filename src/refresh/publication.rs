@@ -1,0 +1,58 @@
+//! When a new snapshot is published.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use super::refresher::Refresher;
+use crate::{reason::Reason, snapshot::Snapshot};
+
+/// How long a snapshot stands at least, so that a thousand accounts read within a second don't make
+/// a thousand of them.
+const SHORTEST_PUBLICATION: Duration = Duration::from_millis(100);
+
+/// When the snapshot was published and is to be published again.
+#[derive(Debug, Default)]
+pub(super) struct Publication {
+    pub(super) last: Option<Instant>,
+    /// There is something to publish from this instant on.
+    pub(super) due: Option<Instant>,
+}
+
+impl Refresher {
+    pub(super) fn unidentified(&self) -> Option<Reason> {
+        self.unidentified.or(self.discovery.trouble)
+    }
+
+    /// Publishes at the next occasion: at once if nothing was published just now.
+    pub(super) fn publish_soon(&mut self) {
+        let now = Instant::now();
+        let earliest = self
+            .publication
+            .last
+            .map_or(now, |last| now.max(last + SHORTEST_PUBLICATION));
+        self.publication.due.get_or_insert(earliest);
+    }
+
+    pub(super) fn publish(&mut self, now: Instant) {
+        self.publication = Publication {
+            last: Some(now),
+            due: None,
+        };
+        let before = self.snapshot.borrow().clone();
+        let all_tried = self.discovery.tried && self.turns.iter().all(|turn| turn.tried);
+        // Before the first look at the members, data can only be of before a restart.
+        let is_restored = !self.discovery.tried && self.known.has_data();
+        let next = Snapshot {
+            accounts: self.known.states(),
+            unidentified: self.unidentified(),
+            // An account that is new doesn't make unready what was ready.
+            tried: before.tried || all_tried || is_restored,
+            policy: Arc::clone(&self.config.policy),
+            tags: Arc::clone(&self.config.tags),
+            key_ids: before.key_ids,
+            refresh_interval: before.refresh_interval,
+        };
+        self.snapshot.send_replace(Arc::new(next));
+    }
+}

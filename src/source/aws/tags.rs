@@ -1,0 +1,236 @@
+//! The tags of users who hold an old key, for the rules and labels that go by them.
+//!
+//! Only such a user can be or soon be overdue, so nobody else's tags matter. They are believed for an
+//! hour, and one more if they can't be read again then: `ListUserTags` for every old user at every
+//! refresh would double its calls.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::{StreamExt, stream};
+use tokio::time::Instant;
+
+use super::{client::Api, failure::CallError};
+use crate::{
+    inventory::{Inventory, Tag, Tags, User},
+    policy::Policy,
+    reason::Reason,
+    source::SourceError,
+};
+
+/// How long tags are believed without another look.
+const FRESH: TimeDelta = TimeDelta::hours(1);
+
+/// How long they are believed if the looks since then failed.
+const BELIEVED: TimeDelta = TimeDelta::hours(2);
+
+/// The tags of one account's users, as last read.
+#[derive(Debug)]
+pub(super) struct TagBook {
+    /// The keys of the tags that somebody wants; no other is kept.
+    wanted: Arc<BTreeSet<Arc<str>>>,
+    /// From this age of a key on its user's tags are read.
+    age: TimeDelta,
+    known: HashMap<Arc<str>, Known>,
+    /// Whether nobody's tags may be read, as far as the last look tells.
+    is_denied: bool,
+    /// Whether it was said that some can't be read.
+    is_said: bool,
+}
+
+#[derive(Debug)]
+struct Known {
+    read: DateTime<Utc>,
+    tags: Vec<Tag>,
+}
+
+impl TagBook {
+    /// Nothing is known yet, and nothing wanted.
+    pub(super) fn new(policy: &Policy, refresh_interval: TimeDelta) -> Self {
+        Self {
+            wanted: Arc::default(),
+            age: age(policy, refresh_interval),
+            known: HashMap::new(),
+            is_denied: false,
+            is_said: false,
+        }
+    }
+
+    /// Wants other tags from now on, or earlier.
+    pub(super) fn want(
+        &mut self,
+        wanted: Arc<BTreeSet<Arc<str>>>,
+        policy: &Policy,
+        refresh_interval: TimeDelta,
+    ) {
+        self.age = age(policy, refresh_interval);
+        if self.wanted != wanted {
+            self.wanted = wanted;
+            self.known.clear();
+        }
+    }
+
+    /// Forgets the users of an account.
+    pub(super) fn clear(&mut self) {
+        self.known.clear();
+        self.is_denied = false;
+    }
+
+    /// Gives the users of an inventory their tags, those read before or new ones. What can't be read
+    /// leaves the rest of the inventory as complete as it was.
+    pub(super) async fn fill(
+        &mut self,
+        inventory: &mut Inventory,
+        api: &Api,
+        now: DateTime<Utc>,
+        deadline: Instant,
+    ) {
+        if self.wanted.is_empty() {
+            return;
+        }
+        let is_old = |user: &User| user.keys.iter().any(|key| now - key.created > self.age);
+        let old = inventory.users.iter().filter(|user| is_old(user));
+        let old: BTreeSet<Arc<str>> = old.map(|user| Arc::clone(&user.name)).collect();
+        self.known.retain(|user, _| old.contains(user));
+        let is_fresh = |known: &Known| now - known.read < FRESH;
+        let stale = old
+            .iter()
+            .filter(|user| !self.known.get(*user).is_some_and(is_fresh))
+            .cloned()
+            .collect();
+        let mut failed = HashMap::new();
+        for (user, answer) in self.ask(api, stale, deadline).await {
+            match answer {
+                Ok(tags) => {
+                    self.known.insert(user, Known { read: now, tags });
+                }
+                Err(error) => {
+                    failed.insert(user, error);
+                }
+            }
+        }
+        self.is_denied = !failed.is_empty()
+            && self.known.values().all(|known| known.read < now)
+            && failed.values().all(is_denial);
+        self.say(inventory, &failed);
+        for user in &mut inventory.users {
+            if old.contains(&user.name) {
+                user.tags = self.of(&user.name, &failed, now);
+            }
+        }
+    }
+
+    /// Reads the tags of these users. Where everybody's were denied the last time, one user is enough
+    /// to see whether that has changed.
+    async fn ask(
+        &self,
+        api: &Api,
+        mut users: Vec<Arc<str>>,
+        deadline: Instant,
+    ) -> Vec<(Arc<str>, Result<Vec<Tag>, CallError>)> {
+        let rest = if self.is_denied && !users.is_empty() {
+            users.split_off(1)
+        } else {
+            Vec::new()
+        };
+        let mut answers = self.read(api, users, deadline).await;
+        match answers.first() {
+            Some((_, Err(error))) if !rest.is_empty() && is_denial(error) => {
+                let error = error.clone();
+                answers.extend(rest.into_iter().map(|user| (user, Err(error.clone()))));
+            }
+            _ => answers.extend(self.read(api, rest, deadline).await),
+        }
+        answers
+    }
+
+    async fn read(
+        &self,
+        api: &Api,
+        users: Vec<Arc<str>>,
+        deadline: Instant,
+    ) -> Vec<(Arc<str>, Result<Vec<Tag>, CallError>)> {
+        stream::iter(users)
+            .map(|user| async move {
+                let tags = read_user(api, &user, &self.wanted, deadline).await;
+                (user, tags)
+            })
+            .buffer_unordered(api.max_concurrency())
+            .collect()
+            .await
+    }
+
+    /// The tags that count for a user.
+    fn of(&self, user: &str, failed: &HashMap<Arc<str>, CallError>, now: DateTime<Utc>) -> Tags {
+        let known = self.known.get(user);
+        match (known, failed.get(user)) {
+            (Some(known), None) => Tags::Known(known.tags.clone()),
+            (Some(known), Some(_)) if now - known.read < BELIEVED => {
+                Tags::Known(known.tags.clone())
+            }
+            (_, Some(error)) => Tags::Unread(error.reason),
+            (None, None) => Tags::NotAsked,
+        }
+    }
+
+    /// Says once that some can't be read, and once that all can.
+    fn say(&mut self, inventory: &Inventory, failed: &HashMap<Arc<str>, CallError>) {
+        let was_said = std::mem::replace(&mut self.is_said, !failed.is_empty());
+        let account = inventory.account.id;
+        match failed.values().next() {
+            Some(error) if !was_said => {
+                let SourceError { reason, message } = error.clone().into();
+                tracing::warn!(%account, %reason, users = failed.len(),
+                    "tags of users could not be read, so no rule that goes by tags applies to them: \
+                    {message}");
+            }
+            Some(_) => {}
+            None if was_said => tracing::info!(%account, "the tags of users can be read again"),
+            None => {}
+        }
+    }
+}
+
+/// From this age of a key on its user's tags matter: no key turns due before the next refresh without
+/// them.
+fn age(policy: &Policy, refresh_interval: TimeDelta) -> TimeDelta {
+    let margin = TimeDelta::days(1).max(refresh_interval * 2);
+    let thresholds = policy.strictest();
+    thresholds.max_age - thresholds.warn - margin
+}
+
+fn is_denial(error: &CallError) -> bool {
+    error.reason == Reason::AccessDenied
+}
+
+/// All pages of a user's tags; of a user who is gone by now, none.
+async fn read_user(
+    api: &Api,
+    user: &str,
+    wanted: &BTreeSet<Arc<str>>,
+    deadline: Instant,
+) -> Result<Vec<Tag>, CallError> {
+    let mut tags = Vec::new();
+    let mut marker = None;
+    loop {
+        let page = match api.user_tags(user, marker, deadline).await {
+            Err(error) if error.is_no_such_entity() => return Ok(Vec::new()),
+            page => page?,
+        };
+        for (key, value) in page.items {
+            if let Some(key) = wanted.get(&*key) {
+                tags.push(Tag {
+                    key: Arc::clone(key),
+                    value: value.into(),
+                });
+            }
+        }
+        match page.next {
+            None => return Ok(tags),
+            next => marker = next,
+        }
+    }
+}
