@@ -126,8 +126,11 @@ fn every_flag_has_a_twin_in_the_environment_help_and_a_heading() {
 }
 
 /// Values that no flag takes, what else the message must hold, and where the twin is tried too.
-const BAD_VALUES: [(&str, &str, &str); 43] = [
+const BAD_VALUES: [(&str, &str, &str); 46] = [
     ("config.file", "", "a value is required"),
+    ("storage.path", "", "a value is required"),
+    ("shard", "3/3", "give I/N with I from 0 to N-1"),
+    ("shard", "auto", "give I/N with I from 0 to N-1"),
     (
         "aws.max-total-concurrency",
         "1025",
