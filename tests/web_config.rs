@@ -173,7 +173,7 @@ fn a_file_that_may_not_be_read_is_told() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = folder();
     let key = folder.path().join("key.pem");
-    fs::set_permissions(&key, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o0)).unwrap();
     if fs::read(&key).is_ok() {
         // Root reads everything.
         return;

@@ -2,6 +2,10 @@
 //! are gone, nothing of them is left.
 
 #![expect(clippy::unwrap_used, reason = "these are tests, their helpers too")]
+#![expect(
+    clippy::print_stdout,
+    reason = "figures for whoever runs it with --nocapture"
+)]
 
 mod exporter;
 mod web_support;
@@ -175,14 +179,14 @@ fn under_siege_others_are_answered_and_nothing_is_left_behind() {
             .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
             .unwrap();
     }
-    let (scrapes, slowest) = scraper.stop();
+    let (answered, slowest) = scraper.stop();
     let during = Held::by(&exporter);
     println!(
-        "{scrapes} scrapes, the slowest in {slowest:?}; {} files and {} MB at the end",
+        "{answered} scrapes, the slowest in {slowest:?}; {} files and {} MB at the end",
         during.files,
         during.resident >> 20
     );
-    assert!(scrapes > 0);
+    assert!(answered > 0);
     assert!(
         slowest < Duration::from_secs(10),
         "a scrape took {slowest:?}"
@@ -389,12 +393,12 @@ fn rest_of_first(stream: &mut TcpStream, request: &str) -> String {
 fn pipelined_requests_are_answered_in_turn() {
     let exporter = Exporter::start(&mut demo());
     let mut stream = connect(exporter.addresses[0]);
-    let mut requests = String::new();
+    let mut requests = Vec::new();
     for path in ["/-/healthy", "/nowhere", "/-/healthy"] {
-        requests += &format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+        write!(requests, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
     }
-    requests += "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
-    stream.write_all(requests.as_bytes()).unwrap();
+    requests.extend_from_slice(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    stream.write_all(&requests).unwrap();
     let answers = rest(&mut stream);
     let statuses: Vec<_> = answers
         .lines()

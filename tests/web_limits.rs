@@ -84,13 +84,12 @@ impl Server {
         let ca = Ca::new("servers");
         ca.issue(&loopback()).write(folder.path(), "");
         let file = folder.path().join("web.yml");
-        let live = match protocol {
-            None => Live::without_file(),
-            Some(_) => {
-                let config = "tls_server_config:\n  cert_file: cert.pem\n  key_file: key.pem\n";
-                replace(&file, config);
-                Live::open(file).unwrap()
-            }
+        let live = if protocol.is_some() {
+            let config = "tls_server_config:\n  cert_file: cert.pem\n  key_file: key.pem\n";
+            replace(&file, config);
+            Live::open(file).unwrap()
+        } else {
+            Live::without_file()
         };
         let bound = server::bind(&["127.0.0.1:0".parse().unwrap()], limits)
             .await

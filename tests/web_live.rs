@@ -1,6 +1,10 @@
 //! TLS, logins and headers from the web configuration file, while they change under the running daemon.
 
 #![expect(clippy::unwrap_used, reason = "these are tests, their helpers too")]
+#![expect(
+    clippy::print_stdout,
+    reason = "figures for whoever runs it with --nocapture"
+)]
 
 mod exporter;
 mod web_support;

@@ -202,6 +202,7 @@ impl Credentials {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
     use std::fs;
 
     use hyper::header::HeaderValue;
@@ -215,7 +216,8 @@ mod tests {
         let path = folder.path().join("web.yml");
         let mut text = "basic_auth_users:\n".to_owned();
         for (user, password) in logins {
-            text += &format!("  {user}: {}\n", bcrypt::hash(password, 4).unwrap());
+            let hash = bcrypt::hash(password, 4).unwrap();
+            writeln!(text, "  {user}: {hash}").unwrap();
         }
         fs::write(&path, text).unwrap();
         config::validate(&path).unwrap().users

@@ -3,6 +3,8 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use hyper::header::HeaderName;
+
 use super::{WebConfig, validate};
 use crate::yaml::FileError;
 
@@ -47,15 +49,11 @@ fn said(config: &WebConfig) -> String {
     let tls = tls
         .as_ref()
         .map_or_else(|| "off".to_owned(), |tls| tls.summary().to_owned());
-    let headers = match headers.len() {
-        0 => "none".to_owned(),
-        _ => {
-            let names: Vec<_> = headers
-                .keys()
-                .map(hyper::header::HeaderName::as_str)
-                .collect();
-            names.join(", ")
-        }
+    let headers = if headers.is_empty() {
+        "none".to_owned()
+    } else {
+        let names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        names.join(", ")
     };
     let users = match users.len() {
         0 => "none; no login is asked for".to_owned(),
