@@ -126,7 +126,7 @@ fn every_flag_has_a_twin_in_the_environment_help_and_a_heading() {
 }
 
 /// Values that no flag takes, what else the message must hold, and where the twin is tried too.
-const BAD_VALUES: [(&str, &str, &str); 46] = [
+const BAD_VALUES: [(&str, &str, &str); 51] = [
     ("config.file", "", "a value is required"),
     ("storage.path", "", "a value is required"),
     ("shard", "3/3", "give I/N with I from 0 to N-1"),
@@ -188,13 +188,6 @@ const BAD_VALUES: [(&str, &str, &str); 46] = [
         "0",
         "give a whole number from 1 to 1024",
     ),
-    (
-        "aws.requests-per-second",
-        "0.5",
-        "give a whole number from 1 to 1000",
-    ),
-    ("shard", "3/3", "give I/N with I from 0 to N-1"),
-    ("shard", "auto", "give I/N with I from 0 to N-1"),
     (
         "refresh.interval",
         "5",
@@ -289,6 +282,18 @@ const BAD_VALUES: [(&str, &str, &str); 46] = [
         "a number from 0 to 65535",
     ),
     ("web.listen-address", "::1:80:x", "a number from 0 to 65535"),
+    ("web.probe-listen-address", "10115", "no port; use :PORT"),
+    ("web.config.file", "", "a value is required"),
+    (
+        "web.max-requests",
+        "-1",
+        "give a whole number from 0 to 1000000",
+    ),
+    (
+        "web.max-requests",
+        "many",
+        "give a whole number from 0 to 1000000",
+    ),
     (
         "web.telemetry-path",
         "metrics",
