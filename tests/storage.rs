@@ -2,6 +2,11 @@
 //!
 //! The processes are this very test binary, started again to play a part.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "in a test a panic is the report, in its helpers too"
+)]
+
 use std::{
     env, fs,
     io::{self, BufRead as _, BufReader, Read as _},
