@@ -6,6 +6,10 @@
     clippy::unwrap_used,
     reason = "in a test a panic is the report, in its helpers too"
 )]
+#![expect(
+    clippy::print_stdout,
+    reason = "parts talk to tests, and tests tell figures"
+)]
 
 use std::{
     env, fs,
