@@ -27,11 +27,8 @@ use crate::{
     source::{self, Source, UsageError},
     storage::{self, Storage, StorageError},
     web::{
-        self,
-        listen::BindError,
-        reload::Reload,
+        self, Reload, StartError,
         routes::{Probe, Readiness, Routes, RoutesConfig},
-        server::{self, Limits},
     },
 };
 
@@ -74,9 +71,9 @@ pub enum ServeError {
     /// The path to keep things at can't be used.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// An address can't be listened on.
+    /// Nothing can be served.
     #[error(transparent)]
-    Bind(#[from] BindError),
+    Web(#[from] StartError),
     /// The operating system refused to tell of signals.
     #[error("signals can't be handled")]
     Signals(#[source] std::io::Error),
@@ -129,10 +126,10 @@ pub async fn serve(args: Args) -> Result<(), ServeError> {
     let saves = path.as_ref().map(|_| Arc::new(StorageCounts::default()));
     if let (Some(path), Some(saves)) = (&path, &saves) {
         // Before anything is served: a scrape right after a restart finds what was known.
-        let (storage, saved) = Storage::open(path, clock.now(), Arc::clone(saves))?;
-        refresher = refresher.with_storage(storage, saved);
+        let (storage, found) = Storage::open(path, clock.now(), Arc::clone(saves))?;
+        refresher = refresher.with_storage(storage, found);
     }
-    let (_reload, asked) = Reload::channel();
+    let (reload, asked) = Reload::channel();
     let reloader = Reloader {
         file,
         flags: policy,
@@ -144,38 +141,31 @@ pub async fn serve(args: Args) -> Result<(), ServeError> {
     };
 
     let mut signals = StopSignals::new().map_err(ServeError::Signals)?;
-    let web::Args {
-        listen_addresses,
-        telemetry_path,
-        disable_page,
-    } = web;
-    let bound = server::bind(&listen_addresses, Limits::default()).await?;
+    let bound = web::bind(&web).await?;
     tracing::info!(version = VERSION, revision = REVISION, "started");
-    for address in bound.addresses() {
-        tracing::info!(%address, "listening");
-    }
+    bound.announce();
 
     let (stop, stopped) = watch::channel(());
     let stopping = stopped.clone();
     let mut tasks = JoinSet::new();
     let exposer = metrics::exposer(snapshot.clone(), clock, requests, counts, saves, reloads);
     let routes = Routes::new(RoutesConfig {
-        telemetry_path,
+        telemetry_path: web.telemetry_path,
         exposer,
         probe: probe(snapshot.clone()),
         snapshot,
         clock,
-        page: !disable_page,
+        page: !web.disable_page,
     });
+    let reload = web.enable_lifecycle.then_some(reload);
     tasks.spawn(async move {
-        web::serve(bound, routes, until_dropped(stopped)).await;
+        bound.serve(routes, reload, until_dropped(stopped)).await;
         "the web server"
     });
     tasks.spawn(async move {
         refresher.run(until_dropped(stopping)).await;
         "the refresher"
     });
-
     let reloading = tasks.spawn(async move {
         reloader.run(hangups, asked).await;
         "the reloader"

@@ -2,11 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::{
-    signal::unix::Signal,
-    sync::{mpsc, watch},
-    time::timeout,
-};
+use tokio::{signal::unix::Signal, sync::watch, time::timeout};
 
 use crate::{
     cli::PolicyArgs,
@@ -14,7 +10,7 @@ use crate::{
     config::{self, Config, OfSource, Reloads},
     snapshot::Snapshot,
     source::{Choice, UsageError},
-    web::reload::Asked,
+    web::reload::Requests,
 };
 
 /// How long who asked waits at most until what was loaded is in force. It takes milliseconds.
@@ -36,7 +32,7 @@ pub(super) struct Reloader {
 
 impl Reloader {
     /// Reloads whenever it is asked to. Dropping the future ends it.
-    pub(super) async fn run(self, mut hangups: Signal, mut asked: mpsc::Receiver<Asked>) {
+    pub(super) async fn run(self, mut hangups: Signal, mut asked: Requests) {
         loop {
             let answer = tokio::select! {
                 Some(()) = hangups.recv() => None,

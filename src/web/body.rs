@@ -6,13 +6,18 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::metrics::exposition::{Exposition, RenderError};
 
 /// The body of a response: one text, or the chunks of an exposition that may still grow and that others
 /// may be receiving too.
 #[derive(Debug)]
-pub struct ResponseBody(Content);
+pub struct ResponseBody {
+    content: Content,
+    /// A place among the scrapes that may be under way, given back with the body's end.
+    _place: Option<OwnedSemaphorePermit>,
+}
 
 #[derive(Debug)]
 enum Content {
@@ -27,25 +32,43 @@ enum Content {
 
 impl From<Bytes> for ResponseBody {
     fn from(text: Bytes) -> Self {
-        Self(Content::Text(text))
+        Content::Text(text).into()
     }
 }
 
 impl From<Arc<Exposition>> for ResponseBody {
     fn from(exposition: Arc<Exposition>) -> Self {
         let remaining = exposition.len();
-        Self(Content::Exposition {
+        Content::Exposition {
             exposition,
             next: 0,
             remaining,
-        })
+        }
+        .into()
+    }
+}
+
+impl From<Content> for ResponseBody {
+    fn from(content: Content) -> Self {
+        Self {
+            content,
+            _place: None,
+        }
     }
 }
 
 impl ResponseBody {
+    /// The same body, which takes up a place until it is sent or given up.
+    pub(super) fn holding(self, place: OwnedSemaphorePermit) -> Self {
+        Self {
+            _place: Some(place),
+            ..self
+        }
+    }
+
     /// Bytes not yet sent, if known.
     pub(super) fn remaining(&self) -> Option<u64> {
-        match &self.0 {
+        match &self.content {
             Content::Text(text) => Some(text.len() as u64),
             Content::Exposition { remaining, .. } => *remaining,
         }
@@ -60,7 +83,7 @@ impl Body for ResponseBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, RenderError>>> {
-        let chunk = match &mut self.0 {
+        let chunk = match &mut self.content {
             Content::Text(text) => {
                 let text = std::mem::take(text);
                 Poll::Ready((!text.is_empty()).then_some(Ok(text)))

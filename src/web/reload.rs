@@ -1,31 +1,107 @@
-//! How the web server asks for the configuration to be loaded anew.
+//! Asking for a reload over HTTP: `POST /-/reload`.
 
+use hyper::header::{HeaderMap, HeaderName};
+use hyper::{Method, Response, StatusCode};
 use tokio::sync::{mpsc, oneshot};
 
-/// Asks for a reload. Whoever holds the other end loads.
-#[derive(Debug, Clone)]
-pub struct Reload(mpsc::Sender<Asked>);
+use super::answer::{not_allowed, text};
+use super::body::ResponseBody;
 
-/// Who asked, and waits to hear what became of it: nothing, or in one line why the running
-/// configuration stays.
-pub type Asked = oneshot::Sender<Result<(), String>>;
+/// What became of a reload; an error is one line for whoever asked.
+pub type Outcome = Result<(), String>;
+
+/// Whoever reloads answers each of these.
+pub type Requests = mpsc::Receiver<oneshot::Sender<Outcome>>;
+
+/// How many may wait for their reload. They cost nothing much, and nobody needs many.
+const MOST_WAITING: usize = 16;
+
+/// Asks for reloads. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Reload(mpsc::Sender<oneshot::Sender<Outcome>>);
 
 impl Reload {
-    /// The end that asks and the end that is asked.
-    pub fn channel() -> (Self, mpsc::Receiver<Asked>) {
-        // One reload does for all who asked before it began, so there is nothing to queue for.
-        let (ask, asked) = mpsc::channel(1);
-        (Self(ask), asked)
+    /// Somebody who asks, and what is asked for.
+    pub fn channel() -> (Self, Requests) {
+        let (sender, requests) = mpsc::channel(MOST_WAITING);
+        (Self(sender), requests)
     }
 
-    /// Asks, and waits until the configuration was loaded.
+    /// Asks for a reload, and waits for what becomes of it.
     ///
     /// # Errors
-    /// In one line, why the running configuration stays.
-    pub async fn ask(&self) -> Result<(), String> {
-        let (answer, answered) = oneshot::channel();
-        let ended = |()| "the exporter is stopping".to_owned();
-        self.0.send(answer).await.map_err(|_| ended(()))?;
-        answered.await.map_err(|_| ended(()))?
+    /// Says in one line why the configuration stays as it was.
+    pub async fn ask(&self) -> Outcome {
+        let (reply, outcome) = oneshot::channel();
+        let asked = self.0.send(reply).await;
+        let outcome = match asked {
+            Ok(()) => outcome.await.ok(),
+            Err(_) => None,
+        };
+        outcome.unwrap_or_else(|| Err("nobody reloads any more".into()))
+    }
+}
+
+/// Where a browser says that a request comes from (Fetch Metadata, 2.3).
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Answers a request for a reload, with the statuses of Prometheus.
+pub(super) async fn respond(
+    method: &Method,
+    headers: &HeaderMap,
+    reload: Option<&Reload>,
+) -> Response<ResponseBody> {
+    let Some(reload) = reload else {
+        return text(
+            StatusCode::FORBIDDEN,
+            "Reloading over HTTP is turned off; --web.enable-lifecycle turns it on.\n",
+        );
+    };
+    if method != Method::POST && method != Method::PUT {
+        return not_allowed("POST, PUT", "Only POST and PUT are allowed here.\n");
+    }
+    // A browser sends a login along that the page of somebody else makes use of.
+    let site = headers.get(SEC_FETCH_SITE);
+    if site.is_some_and(|site| site != "same-origin" && site != "none") {
+        let refusal = "A page of another site may not ask for this.\n";
+        return text(StatusCode::FORBIDDEN, refusal);
+    }
+    match reload.ask().await {
+        Ok(()) => text(StatusCode::OK, "Reloaded.\n"),
+        Err(why) => {
+            let why = why.replace(char::is_control, " ");
+            text(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                format!("Not reloaded: {why}\n"),
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_asks_hears_what_became_of_it() {
+        let (reload, mut requests) = Reload::channel();
+        for outcome in [Ok(()), Err("line 1: no".to_owned())] {
+            let (heard, ()) = tokio::join!(reload.ask(), async {
+                let reply = requests.recv().await.unwrap();
+                reply.send(outcome.clone()).unwrap();
+            });
+            assert_eq!(heard, outcome);
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_what_will_not_come() {
+        let (reload, mut requests) = Reload::channel();
+        let (heard, ()) = tokio::join!(reload.ask(), async {
+            drop(requests.recv().await.unwrap());
+        });
+        assert!(heard.is_err());
+        drop(requests);
+        assert!(reload.ask().await.is_err());
     }
 }

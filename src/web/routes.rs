@@ -26,7 +26,7 @@ const HEALTHY: [&str; 3] = ["/-/healthy", "/healthz", "/livez"];
 const READY: [&str; 2] = ["/-/ready", "/readyz"];
 
 /// Where a reload can be asked for.
-const RELOAD: &str = "/-/reload";
+pub(super) const RELOAD: &str = "/-/reload";
 
 /// How many pages and answers of the API are made at once. One of 100 000 keys takes some 10 MB while
 /// it is made; the others wait.
@@ -71,11 +71,14 @@ enum Route {
     Ready,
 }
 
+/// Whether a health check is at the path.
+pub(super) fn is_probe(path: &str) -> bool {
+    HEALTHY.contains(&path) || READY.contains(&path)
+}
+
 /// Whether something else than metrics is at the path.
 fn is_taken(path: &str) -> bool {
-    HEALTHY.contains(&path)
-        || READY.contains(&path)
-        || [RELOAD, api::KEYS, api::STATUS].contains(&path)
+    is_probe(path) || [RELOAD, api::KEYS, api::STATUS].contains(&path)
 }
 
 impl Routes {

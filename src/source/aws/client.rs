@@ -3,13 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use aws_sdk_iam::types::ReportStateType;
+use aws_smithy_runtime::client::retries::RetryPartition;
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::SdkConfig;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-use super::{failure::CallError, pace::Lane};
+use super::{connector::Connector, failure::CallError, pace::Lane};
 use crate::{
     counts::Operation,
     inventory::shared_path,
@@ -23,7 +24,8 @@ const PAGE: i32 = 1000;
 #[derive(Debug)]
 pub(super) struct Api {
     pub(super) iam: aws_sdk_iam::Client,
-    pub(super) sts: aws_sdk_sts::Client,
+    pub(super) connector: Arc<Connector>,
+    pub(super) partition: RetryPartition,
     pub(super) lane: Arc<Lane>,
     /// All attempts of a call and the pauses between them.
     pub(super) limit: Duration,
@@ -32,16 +34,19 @@ pub(super) struct Api {
 }
 
 /// Makes one call in a lane, retries included, within `limit` and before `deadline`.
-pub(super) async fn call<T, E>(
+pub(super) async fn call<T, E, F>(
     lane: &Arc<Lane>,
     operation: Operation,
     limit: Duration,
     deadline: Instant,
-    request: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    request: impl FnOnce() -> F,
 ) -> Result<T, CallError>
 where
     E: std::error::Error + ProvideErrorMetadata + 'static,
+    F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
 {
+    // The future of a call takes some kilobytes, which are spent only once it is its turn.
+    let request = async { Box::pin(request()).await };
     match tokio::time::timeout_at(deadline, lane.call(limit, request)).await {
         Ok(Some(answer)) => answer.map_err(|error| CallError::new(operation, &error)),
         Ok(None) => Err(CallError::too_long(operation, limit)),
@@ -84,14 +89,15 @@ impl Api {
     }
 
     /// Makes one call, retries included, within the concurrency allowed and before `deadline`.
-    async fn call<T, E>(
+    async fn call<T, E, F>(
         &self,
         operation: Operation,
         deadline: Instant,
-        request: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+        request: impl FnOnce() -> F,
     ) -> Result<T, CallError>
     where
         E: std::error::Error + ProvideErrorMetadata + 'static,
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     {
         call(&self.lane, operation, self.limit, deadline, request).await
     }
@@ -99,8 +105,9 @@ impl Api {
     /// The account and partition that the credentials belong to.
     pub(super) async fn caller(&self, deadline: Instant) -> Result<ArnOwner, CallError> {
         let operation = Operation::GetCallerIdentity;
+        let sts = self.connector.sts(&self.base, self.partition.clone());
         let answer = self
-            .call(operation, deadline, self.sts.get_caller_identity().send())
+            .call(operation, deadline, || sts.get_caller_identity().send())
             .await?;
         let arn = answer.arn().unwrap_or_default();
         arn.parse()
@@ -110,11 +117,9 @@ impl Api {
     /// The account's alias, if it has one.
     pub(super) async fn alias(&self, deadline: Instant) -> Result<Option<Arc<str>>, CallError> {
         let answer = self
-            .call(
-                Operation::ListAccountAliases,
-                deadline,
-                self.iam.list_account_aliases().send(),
-            )
+            .call(Operation::ListAccountAliases, deadline, || {
+                self.iam.list_account_aliases().send()
+            })
             .await?;
         Ok(answer
             .account_aliases()
@@ -128,11 +133,9 @@ impl Api {
         deadline: Instant,
     ) -> Result<Option<bool>, CallError> {
         let answer = self
-            .call(
-                Operation::GetAccountSummary,
-                deadline,
-                self.iam.get_account_summary().send(),
-            )
+            .call(Operation::GetAccountSummary, deadline, || {
+                self.iam.get_account_summary().send()
+            })
             .await?;
         let entry = aws_sdk_iam::types::SummaryKeyType::AccountAccessKeysPresent;
         Ok(answer
@@ -153,7 +156,7 @@ impl Api {
             .list_users()
             .max_items(PAGE)
             .set_marker(marker.clone());
-        let answer = self.call(operation, deadline, request.send()).await?;
+        let answer = self.call(operation, deadline, || request.send()).await?;
         Ok(Page {
             items: answer
                 .users()
@@ -188,7 +191,7 @@ impl Api {
             .user_name(user)
             .max_items(PAGE)
             .set_marker(marker.clone());
-        let answer = self.call(operation, deadline, request.send()).await?;
+        let answer = self.call(operation, deadline, || request.send()).await?;
         let items = answer
             .access_key_metadata()
             .iter()
@@ -228,11 +231,9 @@ impl Api {
     pub(super) async fn last_use(&self, id: &str, deadline: Instant) -> Result<LastUse, CallError> {
         let operation = Operation::GetAccessKeyLastUsed;
         let answer = self
-            .call(
-                operation,
-                deadline,
-                self.iam.get_access_key_last_used().access_key_id(id).send(),
-            )
+            .call(operation, deadline, || {
+                self.iam.get_access_key_last_used().access_key_id(id).send()
+            })
             .await?;
         let Some(used) = answer.access_key_last_used() else {
             return Err(CallError::malformed(operation, "no AccessKeyLastUsed"));
@@ -264,7 +265,7 @@ impl Api {
             .user_name(user)
             .max_items(PAGE)
             .set_marker(marker.clone());
-        let answer = self.call(operation, deadline, request.send()).await?;
+        let answer = self.call(operation, deadline, || request.send()).await?;
         let next = next_page(
             operation,
             answer.is_truncated(),
@@ -281,11 +282,9 @@ impl Api {
     /// Asks for a new credential report. AWS makes one only if the last is older than four hours.
     pub(super) async fn generate_report(&self, deadline: Instant) -> Result<Generation, CallError> {
         let answer = self
-            .call(
-                Operation::GenerateCredentialReport,
-                deadline,
-                self.iam.generate_credential_report().send(),
-            )
+            .call(Operation::GenerateCredentialReport, deadline, || {
+                self.iam.generate_credential_report().send()
+            })
             .await?;
         Ok(match answer.state() {
             Some(ReportStateType::Complete) => Generation::Complete,
@@ -298,7 +297,9 @@ impl Api {
     pub(super) async fn report(&self, deadline: Instant) -> Result<FetchedReport, CallError> {
         let operation = Operation::GetCredentialReport;
         let answer = self
-            .call(operation, deadline, self.iam.get_credential_report().send())
+            .call(operation, deadline, || {
+                self.iam.get_credential_report().send()
+            })
             .await?;
         let generated = answer
             .generated_time()

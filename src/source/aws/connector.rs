@@ -7,12 +7,12 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime::client::{identity::IdentityCache, retries::RetryPartition};
 use aws_smithy_runtime_api::client::{http::SharedHttpClient, identity::SharedIdentityCache};
 use aws_types::{SdkConfig, region::Region};
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::Instant};
 
 use super::{
     attempts::{CountAttempts, RequireWholeDocuments},
     client::Api,
-    pace::{Gate, Lane, Pace},
+    pace::{Gate, Lane, Pace, Place},
     partition,
     role::RoleCredentials,
     setup::{Settings, configure, http_client, retry_partition},
@@ -157,6 +157,12 @@ impl Line {
         }
     }
 
+    /// Begins to read the account once there is a place for it among those that are read, or at
+    /// `deadline` at the latest.
+    pub(super) async fn enter(&self, deadline: Instant) -> Place {
+        self.lane.enter(deadline).await
+    }
+
     /// The role that is assumed, if one is.
     pub(super) fn role(&self) -> Option<&Arc<Role>> {
         self.hop.as_ref().map(|hop| &hop.role)
@@ -183,7 +189,8 @@ impl Line {
         };
         Api {
             iam: self.connector.iam(&config, self.partition.clone()),
-            sts: self.connector.sts(&config, self.partition.clone()),
+            connector: Arc::clone(&self.connector),
+            partition: self.partition.clone(),
             lane: Arc::clone(&self.lane),
             limit: self.connector.settings.limits.operation,
             base,

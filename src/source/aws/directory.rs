@@ -60,7 +60,7 @@ impl Directory {
         let operation = Operation::ListAccounts;
         pages(operation, |token| async move {
             let request = self.client.list_accounts().set_next_token(token);
-            let answer = self.call(operation, deadline, request.send()).await?;
+            let answer = self.call(operation, deadline, || request.send()).await?;
             Ok((answer.accounts.unwrap_or_default(), answer.next_token))
         })
         .await
@@ -79,7 +79,7 @@ impl Directory {
                 .list_accounts_for_parent()
                 .parent_id(parent)
                 .set_next_token(token);
-            let answer = self.call(operation, deadline, request.send()).await?;
+            let answer = self.call(operation, deadline, || request.send()).await?;
             Ok((answer.accounts.unwrap_or_default(), answer.next_token))
         })
         .await
@@ -99,7 +99,7 @@ impl Directory {
                 .list_organizational_units_for_parent()
                 .parent_id(parent)
                 .set_next_token(token);
-            let answer = self.call(operation, deadline, request.send()).await?;
+            let answer = self.call(operation, deadline, || request.send()).await?;
             let units = answer.organizational_units.unwrap_or_default();
             Ok((units, answer.next_token))
         })
@@ -121,7 +121,7 @@ impl Directory {
                 .list_tags_for_resource()
                 .resource_id(account.as_str())
                 .set_next_token(token);
-            let answer = self.call(operation, deadline, request.send()).await?;
+            let answer = self.call(operation, deadline, || request.send()).await?;
             Ok((answer.tags.unwrap_or_default(), answer.next_token))
         })
         .await
@@ -133,14 +133,15 @@ impl Directory {
         Ok(tags.collect())
     }
 
-    async fn call<T, E>(
+    async fn call<T, E, F>(
         &self,
         operation: Operation,
         deadline: Instant,
-        request: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+        request: impl FnOnce() -> F,
     ) -> Result<T, CallError>
     where
         E: Error + ProvideErrorMetadata + 'static,
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     {
         call(&self.lane, operation, self.limit, deadline, request).await
     }

@@ -80,17 +80,12 @@ pub struct Aws {
 
 impl Aws {
     /// An account that wasn't read yet.
-    fn new(
-        line: Line,
-        strategy: Strategy,
-        policy: Arc<Policy>,
-        refresh_interval: Duration,
-    ) -> Self {
+    fn new(line: Line, strategy: Strategy, policy: &Policy, refresh_interval: Duration) -> Self {
         let interval = TimeDelta::from_std(refresh_interval).unwrap_or(TimeDelta::MAX / 4);
-        let watch = Watch::new(&policy, interval);
+        let watch = Watch::new(policy, interval);
         Self {
             memory: Memory::new(watch.clone()),
-            tags: TagBook::new(&policy, interval),
+            tags: TagBook::new(policy, interval),
             refresh_interval: interval,
             watch,
             saved: None,
@@ -143,6 +138,7 @@ impl Aws {
 
     /// Reads the account once.
     pub async fn collect(&mut self, now: DateTime<Utc>, deadline: Instant) -> Outcome {
+        let _place = self.line.enter(deadline).await;
         let start = Instant::now();
         let api = self.line.open().await;
         let mut result = self.read(&api, now, deadline).await;
@@ -181,6 +177,7 @@ impl Aws {
             };
             return users.into_iter().map(unread).collect();
         }
+        let _place = self.line.enter(deadline).await;
         let api = self.line.open().await;
         stream::iter(users)
             .map(|name| {

@@ -19,7 +19,7 @@ use std::{
 
 use futures_util::future::{Either, select};
 use tokio::{
-    sync::{Semaphore, SemaphorePermit},
+    sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit},
     time::{Instant, sleep_until, timeout, timeout_at},
 };
 
@@ -30,6 +30,10 @@ const PROMPT: Duration = Duration::from_millis(500);
 /// Attempts that may go on without a permit, for each one that all accounts share. More than that
 /// are no account that hangs but a network that does.
 const SLOW_FOR_EACH: usize = 4;
+
+/// Accounts that are read at once, for each attempt that all accounts share. One account hardly ever
+/// has more than one under way at the pace it may go, and each that is being read takes memory.
+const PLACES_FOR_EACH: usize = 2;
 
 /// Calls that an account may make at once after it made none for a while, as a part of those that it
 /// may make in a second.
@@ -42,6 +46,8 @@ pub(super) struct Gate {
     prompt: Semaphore,
     /// For those that took longer than that.
     slow: Semaphore,
+    /// For accounts that are being read.
+    places: Arc<Semaphore>,
 }
 
 impl Gate {
@@ -50,6 +56,7 @@ impl Gate {
         Arc::new(Self {
             prompt: Semaphore::new(most),
             slow: Semaphore::new(most * SLOW_FOR_EACH),
+            places: Arc::new(Semaphore::new(most * PLACES_FOR_EACH)),
         })
     }
 }
@@ -74,6 +81,19 @@ pub(super) struct Lane {
     /// The turn of the one attempt that is made then.
     turn: Semaphore,
     slots: Option<Slots>,
+    /// That among the accounts that are being read, unless it was given back.
+    place: Mutex<Option<OwnedSemaphorePermit>>,
+}
+
+/// An account's place among those that are being read, for as long as this lives or until the account
+/// falls silent.
+#[derive(Debug)]
+pub(super) struct Place(Arc<Lane>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.set_place(None);
+    }
 }
 
 impl Lane {
@@ -86,7 +106,20 @@ impl Lane {
             is_silent: AtomicBool::new(false),
             turn: Semaphore::new(1),
             slots: pace.per_second.map(Slots::new),
+            place: Mutex::new(None),
         })
+    }
+
+    /// Begins to read the account once there is a place for it, or at `deadline` without one.
+    pub(super) async fn enter(self: &Arc<Self>, deadline: Instant) -> Place {
+        let places = Arc::clone(&self.gate.places);
+        let place = timeout_at(deadline, places.acquire_owned()).await;
+        self.set_place(place.ok().and_then(Result::ok));
+        Place(Arc::clone(self))
+    }
+
+    fn set_place(&self, place: Option<OwnedSemaphorePermit>) {
+        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = place;
     }
 
     /// Calls that may be under way at once.
@@ -125,19 +158,19 @@ impl Lane {
         attempt: impl Future<Output = T>,
         is_answer: impl Fn(&T) -> bool,
     ) -> T {
-        let (_turn, permit) = waiting.during(self.enter()).await;
+        let (_turn, permit) = waiting.during(self.admit()).await;
         let mut attempt = std::pin::pin!(attempt);
-        let answer = match timeout(PROMPT, &mut attempt).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                self.is_silent.store(true, Ordering::Relaxed);
-                let slow = std::pin::pin!(self::permit(&self.gate.slow));
-                match select(attempt, slow).await {
-                    Either::Left((answer, _)) => answer,
-                    Either::Right((_slow, attempt)) => {
-                        drop(permit);
-                        attempt.await
-                    }
+        let answer = if let Ok(answer) = timeout(PROMPT, &mut attempt).await {
+            answer
+        } else {
+            self.is_silent.store(true, Ordering::Relaxed);
+            self.set_place(None);
+            let slow = std::pin::pin!(self::permit(&self.gate.slow));
+            match select(attempt, slow).await {
+                Either::Left((answer, _)) => answer,
+                Either::Right((_slow, attempt)) => {
+                    drop(permit);
+                    attempt.await
                 }
             }
         };
@@ -147,7 +180,7 @@ impl Lane {
         answer
     }
 
-    async fn enter(&self) -> (Option<SemaphorePermit<'_>>, SemaphorePermit<'_>) {
+    async fn admit(&self) -> (Option<SemaphorePermit<'_>>, SemaphorePermit<'_>) {
         let mut turn = None;
         if self.is_silent() {
             turn = Some(permit(&self.turn).await);

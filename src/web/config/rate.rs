@@ -6,6 +6,12 @@ use std::time::Duration;
 use super::file::RateLimitSection;
 use crate::yaml::{Spanned, YamlError};
 
+/// Longer would be no limit but a stop.
+const MAX_INTERVAL: Duration = Duration::from_hours(1);
+
+/// More would be no limit. The two together must fit into 64 bits of nanoseconds.
+const MAX_BURST: NonZeroU32 = NonZeroU32::new(1_000_000).expect("a million is not zero");
+
 /// One request each `interval`, and `burst` at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimit {
@@ -36,10 +42,13 @@ pub(super) fn check(section: &RateLimitSection) -> Result<Option<RateLimit>, Yam
         let message = "burst is missing; without it, no request would ever be answered";
         return Err(YamlError::at(interval, "rate_limit", message));
     };
-    let burst = NonZeroU32::new(burst.value).ok_or_else(|| {
-        let message = "must be 1 or more; with 0, no request would ever be answered";
-        YamlError::at(burst, "rate_limit.burst", message)
-    })?;
+    let burst = NonZeroU32::new(burst.value)
+        .filter(|burst| *burst <= MAX_BURST)
+        .ok_or_else(|| {
+            let message =
+                format!("must be from 1 to {MAX_BURST}; with 0, no request would ever be answered");
+            YamlError::at(burst, "rate_limit.burst", message)
+        })?;
     Ok(Some(RateLimit {
         interval: length,
         burst,
@@ -51,11 +60,15 @@ fn length(interval: &Spanned<String>) -> Result<Duration, YamlError> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }
-    humantime::parse_duration(text).map_err(|_| {
-        YamlError::at(
-            interval,
-            "rate_limit.interval",
-            "must be a time with its unit, such as 100ms, 1s or 1m30s; 0 is no limit",
-        )
-    })
+    humantime::parse_duration(text)
+        .ok()
+        .filter(|length| *length <= MAX_INTERVAL)
+        .ok_or_else(|| {
+            YamlError::at(
+                interval,
+                "rate_limit.interval",
+                "must be a time with its unit of an hour at most, such as 100ms, 1s or 1m30s; \
+                 0 is no limit",
+            )
+        })
 }

@@ -1,0 +1,395 @@
+//! Who is asking: basic authentication (RFC 7617) against bcrypt hashes.
+//!
+//! What an attacker may learn or break by asking is kept small. A name that nobody has costs the same
+//! hashing as one that somebody has. What was found out is remembered under a digest of name, hash and
+//! password, each with its length before it, so that no two logins share an entry. Logins that passed
+//! and logins that failed are remembered apart, so that a flood of wrong ones doesn't slow down the
+//! right ones.
+
+use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::available_parallelism;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use hyper::HeaderMap;
+use hyper::header::AUTHORIZATION;
+use lru::LruCache;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+
+use super::config::Users;
+
+/// How many logins are remembered, of those that passed and of those that failed each.
+const REMEMBERED: NonZeroUsize = NonZeroUsize::new(256).expect("256 is not zero");
+
+/// How many logins may wait for their hashing. As many as connections may be open, so that only several
+/// on one connection can be too many.
+const MOST_WAITING: usize = 1024;
+
+/// What became of a login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Login {
+    /// The password is the user's.
+    Passed,
+    /// There is no such user, the password is another, or there is no login at all.
+    Failed,
+    /// Too many passwords wait to be checked.
+    Busy,
+}
+
+/// Checks logins and remembers the outcome. Cheap to clone.
+#[derive(Clone)]
+pub struct Authenticator(Arc<Inner>);
+
+struct Inner {
+    /// Makes digests worthless outside of this process.
+    key: [u8; 32],
+    decoy: RandomState,
+    passed: Mutex<LruCache<[u8; 32], ()>>,
+    failed: Mutex<LruCache<[u8; 32], ()>>,
+    /// One for each password that may be hashed at a time.
+    hashing: Arc<Semaphore>,
+    /// One for each login that may wait for its hashing.
+    waiting: Semaphore,
+    hashings: AtomicU64,
+}
+
+impl Authenticator {
+    /// Nothing is remembered yet.
+    ///
+    /// # Panics
+    /// Panics if the system gives no random numbers, without which nothing secret can be kept.
+    pub fn new() -> Self {
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).expect("the system gives random numbers");
+        // Half of the processors at most, so that scrapes go on under a flood of logins.
+        let at_once = available_parallelism().map_or(1, |processors| processors.get() / 2);
+        Self(Arc::new(Inner {
+            key,
+            decoy: RandomState::new(),
+            passed: Mutex::new(LruCache::new(REMEMBERED)),
+            failed: Mutex::new(LruCache::new(REMEMBERED)),
+            hashing: Arc::new(Semaphore::new(at_once.max(1))),
+            waiting: Semaphore::new(MOST_WAITING),
+            hashings: AtomicU64::new(0),
+        }))
+    }
+
+    /// How often a password was hashed so far.
+    pub fn hashings(&self) -> u64 {
+        self.0.hashings.load(Ordering::Relaxed)
+    }
+
+    /// Checks the login in the headers of a request.
+    pub async fn check(&self, users: &Users, headers: &HeaderMap) -> Login {
+        let Some(credentials) = Credentials::from_headers(headers) else {
+            return Login::Failed;
+        };
+        let known = users.hash_of(&credentials.user);
+        let is_known = known.is_some();
+        // For a name that nobody has, the hash of somebody is computed in vain: always the same one, for
+        // the costs of the hashes may differ.
+        let Some(hash) = known.or_else(|| users.any_hash(self.0.decoy.hash_one(&credentials.user)))
+        else {
+            return Login::Failed;
+        };
+        let entry = self.0.digest(&credentials, hash);
+        if let Some(login) = self.0.remembered(&entry) {
+            return login;
+        }
+        let Ok(_place) = self.0.waiting.try_acquire() else {
+            return Login::Busy;
+        };
+        let turn = Arc::clone(&self.0.hashing).acquire_owned().await;
+        let turn = turn.expect("the semaphore is never closed");
+        // Somebody with the same login may have had the turn before.
+        if let Some(login) = self.0.remembered(&entry) {
+            return login;
+        }
+        let inner = Arc::clone(&self.0);
+        let hash = hash.to_owned();
+        let checked = spawn_blocking(move || {
+            // A client that goes away must not make room for another hashing beside this one.
+            let _turn = turn;
+            inner.hashings.fetch_add(1, Ordering::Relaxed);
+            let matches = bcrypt::verify(&credentials.password, &hash).unwrap_or(false);
+            let passed = matches && is_known;
+            inner.remember(entry, passed);
+            passed
+        });
+        match checked.await {
+            Ok(true) => Login::Passed,
+            Ok(false) | Err(_) => Login::Failed,
+        }
+    }
+}
+
+impl Default for Authenticator {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Authenticator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authenticator").finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    /// The length before each part keeps ("a", "bc") apart from ("ab", "c").
+    fn digest(&self, credentials: &Credentials, hash: &str) -> [u8; 32] {
+        let mut digest = Sha256::new();
+        digest.update(self.key);
+        for part in [&credentials.user, hash.as_bytes(), &credentials.password] {
+            digest.update((part.len() as u64).to_be_bytes());
+            digest.update(part);
+        }
+        digest.finalize().into()
+    }
+
+    fn remembered(&self, entry: &[u8; 32]) -> Option<Login> {
+        let holds = |logins: &Mutex<LruCache<[u8; 32], ()>>| {
+            let logins = logins.lock();
+            let mut logins = logins.unwrap_or_else(PoisonError::into_inner);
+            logins.get(entry).is_some()
+        };
+        if holds(&self.passed) {
+            Some(Login::Passed)
+        } else if holds(&self.failed) {
+            Some(Login::Failed)
+        } else {
+            None
+        }
+    }
+
+    fn remember(&self, entry: [u8; 32], passed: bool) {
+        let logins = if passed { &self.passed } else { &self.failed };
+        let mut logins = logins.lock().unwrap_or_else(PoisonError::into_inner);
+        logins.put(entry, ());
+    }
+}
+
+/// A name and a password, as they were sent.
+struct Credentials {
+    user: Vec<u8>,
+    password: Vec<u8>,
+}
+
+impl Credentials {
+    /// What the header says. Two of them say nothing.
+    fn from_headers(headers: &HeaderMap) -> Option<Self> {
+        let mut lines = headers.get_all(AUTHORIZATION).iter();
+        let (Some(line), None) = (lines.next(), lines.next()) else {
+            return None;
+        };
+        let (scheme, encoded) = line.to_str().ok()?.split_once(' ')?;
+        if !scheme.eq_ignore_ascii_case("basic") {
+            return None;
+        }
+        let mut user = BASE64_STANDARD.decode(encoded.trim_matches(' ')).ok()?;
+        let colon = user.iter().position(|byte| *byte == b':')?;
+        let password = user.split_off(colon + 1);
+        user.pop();
+        Some(Self { user, password })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use hyper::header::HeaderValue;
+
+    use super::*;
+    use crate::web::config;
+
+    /// Users with the names and passwords, at the least cost.
+    fn users(logins: &[(&str, &str)]) -> Users {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("web.yml");
+        let mut text = "basic_auth_users:\n".to_owned();
+        for (user, password) in logins {
+            text += &format!("  {user}: {}\n", bcrypt::hash(password, 4).unwrap());
+        }
+        fs::write(&path, text).unwrap();
+        config::validate(&path).unwrap().users
+    }
+
+    fn login(user: &str, password: &str) -> HeaderMap {
+        let credentials = BASE64_STANDARD.encode(format!("{user}:{password}"));
+        headers(&format!("Basic {credentials}"))
+    }
+
+    fn headers(authorization: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, HeaderValue::from_str(authorization).unwrap());
+        headers
+    }
+
+    #[tokio::test]
+    async fn only_the_right_password_of_the_right_user_passes() {
+        let users = users(&[("alice", "wonder:land"), ("bob", "builder")]);
+        let logins = Authenticator::new();
+        let table = [
+            ("alice", "wonder:land", Login::Passed),
+            ("bob", "builder", Login::Passed),
+            ("alice", "builder", Login::Failed),
+            ("alice", "", Login::Failed),
+            ("alice", "wonder", Login::Failed),
+            ("Alice", "wonder:land", Login::Failed),
+            ("", "", Login::Failed),
+            ("carol", "wonder:land", Login::Failed),
+        ];
+        // Cold, then remembered.
+        for _ in 0..2 {
+            for (user, password, expected) in table {
+                let login = logins.check(&users, &login(user, password)).await;
+                assert_eq!(login, expected, "{user}:{password}");
+            }
+        }
+        assert_eq!(logins.hashings(), table.len() as u64);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_login_costs_nothing() {
+        let users = users(&[("alice", "secret")]);
+        let logins = Authenticator::new();
+        for authorization in [
+            "",
+            "Basic",
+            "Basic ",
+            "Basic !!!",
+            "Basic YWxpY2U=",
+            "Bearer YWxpY2U6c2VjcmV0",
+            "YWxpY2U6c2VjcmV0",
+            "Basic YWxpY2U6c2VjcmV0 YWxpY2U6c2VjcmV0",
+        ] {
+            let login = logins.check(&users, &headers(authorization)).await;
+            assert_eq!(login, Login::Failed, "{authorization:?}");
+        }
+        let mut twice = login("alice", "secret");
+        twice.append(AUTHORIZATION, twice[AUTHORIZATION].clone());
+        assert_eq!(logins.check(&users, &twice).await, Login::Failed);
+        assert_eq!(logins.hashings(), 0);
+        let any_case = headers("bAsIc YWxpY2U6c2VjcmV0");
+        assert_eq!(logins.check(&users, &any_case).await, Login::Passed);
+    }
+
+    #[tokio::test]
+    async fn a_name_that_nobody_has_costs_what_a_name_that_somebody_has_costs() {
+        let users = users(&[("alice", "secret"), ("bob", "secret")]);
+        let logins = Authenticator::new();
+        for (number, user) in ["alice", "nobody", "bob", "somebody"].iter().enumerate() {
+            let login = logins.check(&users, &login(user, "wrong")).await;
+            assert_eq!(login, Login::Failed);
+            assert_eq!(logins.hashings(), number as u64 + 1, "{user}");
+        }
+        // Remembered alike too.
+        logins.check(&users, &login("nobody", "wrong")).await;
+        logins.check(&users, &login("alice", "wrong")).await;
+        assert_eq!(logins.hashings(), 4);
+    }
+
+    /// The shape of CVE-2022-46146: with parts joined without their lengths, whoever knows a hash can make a
+    /// login for which the outcome of another one is remembered.
+    #[tokio::test]
+    async fn no_two_logins_share_what_is_remembered() {
+        let users = users(&[("alice", "secret")]);
+        let logins = Authenticator::new();
+        assert_eq!(
+            logins.check(&users, &login("alice", "secret")).await,
+            Login::Passed
+        );
+        let hash = users.hash_of(b"alice").unwrap();
+        for (user, password) in [
+            ("alicesecret", String::new()),
+            ("alic", "esecret".to_owned()),
+            ("alice", format!("{hash}secret")),
+            (&format!("alice{hash}"), "secret".to_owned()),
+            ("", format!("alice{hash}secret")),
+        ] {
+            let login = logins.check(&users, &login(user, &password)).await;
+            assert_eq!(login, Login::Failed, "{user}:{password}");
+        }
+    }
+
+    #[tokio::test]
+    async fn another_password_in_the_file_outdates_what_is_remembered() {
+        let before = users(&[("alice", "secret")]);
+        let after = users(&[("alice", "better")]);
+        let logins = Authenticator::new();
+        assert_eq!(
+            logins.check(&before, &login("alice", "secret")).await,
+            Login::Passed
+        );
+        assert_eq!(
+            logins.check(&after, &login("alice", "secret")).await,
+            Login::Failed
+        );
+        assert_eq!(
+            logins.check(&after, &login("alice", "better")).await,
+            Login::Passed
+        );
+        assert_eq!(
+            logins.check(&users(&[]), &login("alice", "secret")).await,
+            Login::Failed
+        );
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn of_many_logins_at_once_exactly_the_right_ones_pass() {
+        let users = Arc::new(users(&[("alice", "secret"), ("bob", "builder")]));
+        let logins = Authenticator::new();
+        for round in ["cold", "remembered"] {
+            let before = logins.hashings();
+            let mut asked = tokio::task::JoinSet::new();
+            for number in 0..300 {
+                let (users, logins) = (Arc::clone(&users), logins.clone());
+                asked.spawn(async move {
+                    let (user, password, expected) = match number % 6 {
+                        0 => ("alice", "secret".to_owned(), Login::Passed),
+                        1 => ("bob", "builder".to_owned(), Login::Passed),
+                        2 => ("alice", "builder".to_owned(), Login::Failed),
+                        3 => ("bob", format!("guess {}", number % 50), Login::Failed),
+                        4 => ("carol", "secret".to_owned(), Login::Failed),
+                        _ => ("", String::new(), Login::Failed),
+                    };
+                    let outcome = logins.check(&users, &login(user, &password)).await;
+                    assert_eq!(outcome, expected, "{user}:{password}");
+                });
+            }
+            while let Some(done) = asked.join_next().await {
+                done.unwrap();
+            }
+            let hashed = logins.hashings() - before;
+            match round {
+                "cold" => assert!((5..300).contains(&hashed), "{hashed}"),
+                _ => assert_eq!(hashed, 0),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_remembered_is_bounded_and_wrong_logins_push_out_no_right_one() {
+        let users = users(&[("alice", "secret")]);
+        let logins = Authenticator::new();
+        logins.check(&users, &login("alice", "secret")).await;
+        for number in 0..300 {
+            let wrong = login("alice", &format!("guess {number}"));
+            assert_eq!(logins.check(&users, &wrong).await, Login::Failed);
+        }
+        assert_eq!(logins.0.failed.lock().unwrap().len(), REMEMBERED.get());
+        let before = logins.hashings();
+        assert_eq!(
+            logins.check(&users, &login("alice", "secret")).await,
+            Login::Passed
+        );
+        assert_eq!(logins.hashings(), before);
+    }
+}

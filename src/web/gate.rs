@@ -1,0 +1,144 @@
+//! What a request passes before it is answered: configuration in order, rate limit, headers, login,
+//! and how many scrapes are under way.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::http::request::Parts;
+use hyper::{Method, Response, StatusCode};
+use tokio::sync::Semaphore;
+
+use super::answer::{finish, text};
+use super::auth::{Authenticator, Login};
+use super::body::ResponseBody;
+use super::live::Live;
+use super::routes::TelemetryPath;
+
+/// Lets requests through. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Gate {
+    live: Live,
+    logins: Authenticator,
+    telemetry_path: TelemetryPath,
+    scrapes: Option<Scrapes>,
+}
+
+/// How many scrapes may be under way.
+#[derive(Clone, Debug)]
+struct Scrapes {
+    most: usize,
+    free: Arc<Semaphore>,
+}
+
+impl Gate {
+    /// Takes the rules from `live`, and lets `most_scrapes` requests at a time through to `telemetry_path`;
+    /// 0 is no limit.
+    pub fn new(live: Live, telemetry_path: TelemetryPath, most_scrapes: usize) -> Self {
+        let most = most_scrapes.min(Semaphore::MAX_PERMITS);
+        Self {
+            live,
+            logins: Authenticator::new(),
+            telemetry_path,
+            scrapes: (most > 0).then(|| Scrapes {
+                most,
+                free: Arc::new(Semaphore::new(most)),
+            }),
+        }
+    }
+
+    /// Who checks the logins.
+    pub fn logins(&self) -> &Authenticator {
+        &self.logins
+    }
+
+    /// Answers a request by `answer`, if it may be answered.
+    pub async fn pass<R>(
+        &self,
+        request: &Parts,
+        answer: impl FnOnce() -> R,
+    ) -> Response<ResponseBody>
+    where
+        R: Future<Output = Response<ResponseBody>>,
+    {
+        let current = self.live.current().await;
+        if current.is_broken {
+            return refusal(
+                &request.method,
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "The web configuration is broken; the log has more.\n",
+            );
+        }
+        if !current.is_within_rate() {
+            let mut response = refusal(
+                &request.method,
+                StatusCode::TOO_MANY_REQUESTS,
+                "Too many requests.\n",
+            );
+            response.headers_mut().insert(RETRY_AFTER, 1.into());
+            return response;
+        }
+        let mut response = self.log_in(&current.config.users, request, answer).await;
+        for (name, value) in &current.config.headers {
+            // What is set already is meant for this very response.
+            let entry = response.headers_mut().entry(name);
+            entry.or_insert_with(|| value.clone());
+        }
+        response
+    }
+
+    async fn log_in<R>(
+        &self,
+        users: &super::config::Users,
+        request: &Parts,
+        answer: impl FnOnce() -> R,
+    ) -> Response<ResponseBody>
+    where
+        R: Future<Output = Response<ResponseBody>>,
+    {
+        if users.is_empty() {
+            return self.scrape(request, answer).await;
+        }
+        match self.logins.check(users, &request.headers).await {
+            Login::Passed => self.scrape(request, answer).await,
+            Login::Failed => {
+                let mut response =
+                    refusal(&request.method, StatusCode::UNAUTHORIZED, "Unauthorized.\n");
+                response.headers_mut().insert(
+                    WWW_AUTHENTICATE,
+                    HeaderValue::from_static(r#"Basic realm="iam-key-exporter", charset="UTF-8""#),
+                );
+                response
+            }
+            Login::Busy => {
+                let why = "Too many logins wait to be checked.\n";
+                let mut response = refusal(&request.method, StatusCode::SERVICE_UNAVAILABLE, why);
+                response.headers_mut().insert(RETRY_AFTER, 1.into());
+                response
+            }
+        }
+    }
+
+    async fn scrape<R>(&self, request: &Parts, answer: impl FnOnce() -> R) -> Response<ResponseBody>
+    where
+        R: Future<Output = Response<ResponseBody>>,
+    {
+        let Some(Scrapes { most, free }) = &self.scrapes else {
+            return answer().await;
+        };
+        if request.uri.path() != self.telemetry_path.as_str() {
+            return answer().await;
+        }
+        let Ok(place) = Arc::clone(free).try_acquire_owned() else {
+            let why =
+                format!("{most} scrapes are under way, which is the limit; try again later.\n");
+            return refusal(&request.method, StatusCode::SERVICE_UNAVAILABLE, why);
+        };
+        // A scrape is under way until its last byte is sent.
+        answer().await.map(|body| body.holding(place))
+    }
+}
+
+fn refusal(method: &Method, status: StatusCode, why: impl Into<Bytes>) -> Response<ResponseBody> {
+    finish(method, text(status, why))
+}

@@ -1,0 +1,292 @@
+//! One connection, from its first byte to its last.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{CONNECTION, HeaderValue};
+use hyper::rt::{Executor, Read, Write};
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper::{Request, Response, Version};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulConnection;
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_io_timeout::TimeoutStream;
+
+use super::activity::{Activity, Tracked};
+use super::handshake::{self, Protocol};
+use super::limits::Limits;
+use crate::web::body::ResponseBody;
+use crate::web::live::Live;
+
+/// How long a connection that is to end may take for its farewell.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// The HTTP/2 window for requests' bodies, which nobody reads.
+const REQUEST_WINDOW: u32 = 16 * 1024;
+
+/// How much of a response is buffered for each HTTP/2 stream, in bytes.
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// Streams that an HTTP/2 client may reset before they are begun, and that may be reset for its mistakes.
+/// Beyond that, it is after nothing but work (CVE-2023-44487, CVE-2025-8671).
+const RESET_STREAMS: usize = 20;
+
+/// On what terms a connection is served.
+pub(super) struct Terms {
+    pub(super) limits: Limits,
+    pub(super) tls: Option<Live>,
+    /// Turns true when the connection should end.
+    pub(super) stop: watch::Receiver<bool>,
+    pub(super) activity: Activity,
+}
+
+/// Serves a connection to its end.
+pub(super) async fn serve<H, R>(stream: TcpStream, handler: H, terms: Terms)
+where
+    H: Fn(Request<Incoming>) -> R + Send + Sync + 'static,
+    R: Future<Output = Response<ResponseBody>> + Send + 'static,
+{
+    // The last, short segment of a body must not wait for an acknowledgement.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY could not be set");
+    }
+    let Terms {
+        limits,
+        tls,
+        mut stop,
+        activity,
+    } = terms;
+    let handler = Arc::new(handler);
+    let Some(live) = tls else {
+        let stream = patient(stream, limits);
+        let requests = Requests::new(handler, activity.clone(), None);
+        return speak_http1(stream, requests, limits, stop, activity).await;
+    };
+    let handshake = timeout(
+        limits.handshake_timeout,
+        handshake::accept(stream, &live, limits),
+    );
+    let shaken = tokio::select! {
+        shaken = handshake => shaken,
+        () = told(&mut stop) => return,
+    };
+    let Ok(shaken) = shaken else {
+        tracing::debug!("a TLS handshake took too long");
+        return;
+    };
+    let Some((stream, protocol, generation)) = shaken else {
+        return;
+    };
+    let requests = Requests::new(handler, activity.clone(), Some((live, generation)));
+    match protocol {
+        Protocol::Http1 => speak_http1(stream, requests, limits, stop, activity).await,
+        Protocol::Http2 => speak_http2(stream, requests, limits, stop, activity).await,
+    }
+}
+
+/// A stream that gives up when nothing can be sent for too long.
+pub(super) fn patient(
+    stream: TcpStream,
+    limits: Limits,
+) -> std::pin::Pin<Box<TimeoutStream<TcpStream>>> {
+    let mut stream = Box::pin(TimeoutStream::new(stream));
+    stream
+        .as_mut()
+        .set_write_timeout_pinned(Some(limits.send_timeout));
+    stream
+}
+
+async fn speak_http1<S, H, R>(
+    stream: S,
+    requests: Requests<H>,
+    limits: Limits,
+    stop: watch::Receiver<bool>,
+    activity: Activity,
+) where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    H: Fn(Request<Incoming>) -> R + Send + Sync + 'static,
+    R: Future<Output = Response<ResponseBody>> + Send + 'static,
+{
+    let retire = Arc::clone(&requests.retire);
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_header_size(limits.header_bytes)
+        .serve_connection(
+            TokioIo::new(stream),
+            service_fn(move |request| requests.clone().answer(request)),
+        );
+    see_through(connection, limits, stop, activity, &retire).await;
+}
+
+async fn speak_http2<S, H, R>(
+    stream: S,
+    requests: Requests<H>,
+    limits: Limits,
+    stop: watch::Receiver<bool>,
+    activity: Activity,
+) where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    H: Fn(Request<Incoming>) -> R + Send + Sync + 'static,
+    R: Future<Output = Response<ResponseBody>> + Send + 'static,
+    TokioIo<S>: Read + Write,
+{
+    let retire = Arc::clone(&requests.retire);
+    let head = u32::try_from(limits.header_bytes).unwrap_or(u32::MAX);
+    let connection = http2::Builder::new(Streams::default())
+        .timer(TokioTimer::new())
+        .max_header_list_size(head)
+        .max_concurrent_streams(limits.streams)
+        .max_pending_accept_reset_streams(RESET_STREAMS)
+        .max_local_error_reset_streams(RESET_STREAMS)
+        .initial_stream_window_size(REQUEST_WINDOW)
+        .initial_connection_window_size(REQUEST_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
+        .serve_connection(
+            TokioIo::new(stream),
+            service_fn(move |request| requests.clone().answer(request)),
+        );
+    see_through(connection, limits, stop, activity, &retire).await;
+}
+
+/// Drives a connection to its end, or until it has to be cut off.
+async fn see_through<C>(
+    connection: C,
+    limits: Limits,
+    mut stop: watch::Receiver<bool>,
+    activity: Activity,
+    retire: &Notify,
+) where
+    C: GracefulConnection,
+    C::Error: std::fmt::Display,
+{
+    let mut connection = pin!(connection);
+    let mut is_ending = false;
+    let ended = loop {
+        tokio::select! {
+            ended = connection.as_mut() => break Some(ended),
+            () = told(&mut stop), if !is_ending => {
+                connection.as_mut().graceful_shutdown();
+                is_ending = true;
+            }
+            () = retire.notified(), if !is_ending => {
+                connection.as_mut().graceful_shutdown();
+                is_ending = true;
+            }
+            () = overdue(&activity, limits) => {
+                connection.as_mut().graceful_shutdown();
+                break timeout(FAREWELL, connection).await.ok();
+            }
+        }
+    };
+    match ended {
+        Some(Ok(())) => {}
+        Some(Err(error)) => tracing::debug!(%error, "a connection ended early"),
+        None => tracing::debug!("a connection was cut off, for it took too long"),
+    }
+}
+
+/// Waits until all connections should end.
+async fn told(stop: &mut watch::Receiver<bool>) {
+    // If whoever could tell is gone, it is over too.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Waits until the connection has been without a request, or busy with one, for too long.
+async fn overdue(activity: &Activity, limits: Limits) {
+    loop {
+        let now = Instant::now();
+        let due = activity.due(limits.response_timeout, limits.idle_timeout);
+        if due <= now {
+            return;
+        }
+        // The request may be answered, and the connection idle, long before.
+        sleep_until(due.min(now + limits.idle_timeout)).await;
+    }
+}
+
+/// Answers the requests of one connection.
+struct Requests<H> {
+    handler: Arc<H>,
+    activity: Activity,
+    /// The TLS settings of which generation the connection was made under.
+    tls: Option<(Live, u64)>,
+    /// Told when the connection should end because those have changed.
+    retire: Arc<Notify>,
+}
+
+impl<H> Clone for Requests<H> {
+    fn clone(&self) -> Self {
+        Self {
+            handler: Arc::clone(&self.handler),
+            activity: self.activity.clone(),
+            tls: self.tls.clone(),
+            retire: Arc::clone(&self.retire),
+        }
+    }
+}
+
+impl<H> Requests<H> {
+    fn new(handler: Arc<H>, activity: Activity, tls: Option<(Live, u64)>) -> Self {
+        Self {
+            handler,
+            activity,
+            tls,
+            retire: Arc::default(),
+        }
+    }
+
+    async fn answer<R>(
+        self,
+        request: Request<Incoming>,
+    ) -> Result<Response<Tracked<ResponseBody>>, Infallible>
+    where
+        H: Fn(Request<Incoming>) -> R,
+        R: Future<Output = Response<ResponseBody>>,
+    {
+        let under_way = self.activity.begin();
+        let version = request.version();
+        // Nobody reads a body, and what comes after one that was skipped could be anything.
+        let has_body = !request.body().is_end_stream();
+        let mut response = (self.handler)(request).await;
+        let is_outdated = self.is_outdated();
+        if version == Version::HTTP_2 {
+            if is_outdated {
+                self.retire.notify_one();
+            }
+        } else if is_outdated || has_body {
+            // HTTP/1.1 has no other way to say so that can't cross the next request.
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+        }
+        Ok(response.map(|body| Tracked::new(body, under_way)))
+    }
+
+    fn is_outdated(&self) -> bool {
+        self.tls
+            .as_ref()
+            .is_some_and(|(live, generation)| live.last().generation != *generation)
+    }
+}
+
+/// Runs what HTTP/2 does for each stream, and stops it with the connection.
+#[derive(Clone, Default)]
+struct Streams(Arc<Mutex<JoinSet<()>>>);
+
+impl<F> Executor<F> for Streams
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, stream: F) {
+        let mut streams = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        while streams.try_join_next().is_some() {}
+        streams.spawn(stream);
+    }
+}
