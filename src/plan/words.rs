@@ -83,7 +83,6 @@ pub(crate) fn instant(instant: DateTime<Utc>) -> String {
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
     use crate::key::{KeyName, KeyStatus, UsedAt};
 
