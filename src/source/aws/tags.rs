@@ -185,9 +185,8 @@ impl TagBook {
                     "tags of users could not be read, so no rule that goes by tags applies to them: \
                     {message}");
             }
-            Some(_) => {}
             None if was_said => tracing::info!(%account, "the tags of users can be read again"),
-            None => {}
+            Some(_) | None => {}
         }
     }
 }
