@@ -147,10 +147,10 @@ pub(crate) fn hostile_report(names: &[&str]) -> (Exporter, TempDir) {
     let mut report = HEAD.to_owned();
     for name in names.iter().copied().chain(["user\u{202e}nimda"]) {
         let quoted = name.replace('"', "\"\"");
-        write!(
+        writeln!(
             report,
             "\"{quoted}\",\"arn:aws:iam::111122223333:user/{quoted}\",2020-01-01T00:00:00+00:00,true,\
-             2026-01-01T00:00:00+00:00,2026-05-31T00:00:00+00:00,\"{quoted}\",\"{quoted}\",false,N/A\n"
+             2026-01-01T00:00:00+00:00,2026-05-31T00:00:00+00:00,\"{quoted}\",\"{quoted}\",false,N/A"
         )
         .unwrap();
     }
