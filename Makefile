@@ -1,8 +1,8 @@
 # make run     the exporter with made-up data, at http://localhost:10114 (ARGS='…' for other arguments)
-# make test    every test, those against moto and Prometheus too; fetches these first, into target/
+# make test    every test, those against moto, Prometheus and Chromium too; fetches these first, into target/
 # make test-prometheus3    the tests in which Prometheus takes part, once more with a Prometheus 3; fetches that too
 # make lint    formatting, lints, documentation, dependencies, and what is shipped in deploy/
-# make bench   what refreshes and scrapes cost, beside Python's client, as tables
+# make bench   what refreshes (of one account and of a thousand), scrapes and pages cost, as tables
 # make fmt     formats the source
 
 SHELL := /bin/bash
@@ -66,7 +66,7 @@ lint-scripts:
 
 bench: export IAM_KEY_EXPORTER_TEST_VENV := $(VENV)
 bench: test-setup
-	cargo bench --locked --bench refresh --bench fleet --bench scrape --bench check
+	cargo bench --locked --bench refresh --bench fleet --bench scrape --bench check --bench page
 
 fmt:
 	cargo fmt

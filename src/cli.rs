@@ -19,7 +19,7 @@ pub use self::{
     shared::{MOST_DAYS, MetricsArgs, PolicyArgs},
     values::{one_of, whole_number},
 };
-use crate::{check, config, dashboards, logging, plan, rules, serve, source};
+use crate::{check, config, dashboards, logging, plan, rules, serve, source, web};
 
 /// Prometheus exporter for the age and rotation of AWS IAM access keys
 ///
@@ -65,6 +65,9 @@ pub enum Command {
     /// Check a configuration file
     #[command(subcommand)]
     Config(config::Command),
+    /// Check a web configuration file
+    #[command(subcommand)]
+    WebConfig(web::config::Command),
     /// Print the recording rules and alerts for Prometheus
     Rules(rules::Args),
     /// Write the Grafana dashboards into a directory
@@ -106,9 +109,12 @@ impl Cli {
         match &self.command {
             Some(Command::Check(check)) => check.log,
             Some(Command::Plan(plan)) => plan.log,
-            Some(Command::Config(_) | Command::Rules(_) | Command::Dashboards(_)) => {
-                logging::Args::default()
-            }
+            Some(
+                Command::Config(_)
+                | Command::WebConfig(_)
+                | Command::Rules(_)
+                | Command::Dashboards(_),
+            ) => logging::Args::default(),
             None => self.serve.log,
         }
     }
@@ -118,7 +124,12 @@ impl Cli {
         match &self.command {
             Some(Command::Check(check)) => Some(&check.source),
             Some(Command::Plan(plan)) => Some(&plan.source),
-            Some(Command::Config(_) | Command::Rules(_) | Command::Dashboards(_)) => None,
+            Some(
+                Command::Config(_)
+                | Command::WebConfig(_)
+                | Command::Rules(_)
+                | Command::Dashboards(_),
+            ) => None,
             None => Some(&self.serve.source),
         }
     }

@@ -145,7 +145,7 @@ pub enum KeyStatus {
     Expired,
     /// A status this version knows nothing of. Whether such a key works can't be told, so its
     /// verdict is an error and its user doesn't count as read.
-    Other(Box<str>),
+    Other(Word),
 }
 
 impl KeyStatus {

@@ -13,6 +13,7 @@ use iam_key_exporter::{
     rules,
     serve::{self, ServeError, serve},
     source::UsageError,
+    web,
 };
 use tokio::runtime::Runtime;
 
@@ -47,6 +48,7 @@ fn run(cli: Cli) -> Exit {
         Some(Command::Check(args)) => runtime.block_on(checked(*args)),
         Some(Command::Plan(args)) => runtime.block_on(planned(*args)),
         Some(Command::Config(config::Command::Check(args))) => validated(&args),
+        Some(Command::WebConfig(web::config::Command::Check(args))) => web_validated(&args),
         Some(Command::Rules(args)) => printed(rules::print(args, &mut std::io::stdout().lock())),
         Some(Command::Dashboards(args)) => written(&args),
         None => runtime.block_on(served(cli.serve)),
@@ -100,6 +102,17 @@ fn validated(args: &config::CheckArgs) -> Exit {
             // As compilers do, so that editors find the place. Nothing can be done about a standard
             // stream that is gone.
             let _ = writeln!(std::io::stderr(), "{}", UsageError::from(error));
+            Exit::Usage
+        }
+    }
+}
+
+fn web_validated(args: &web::config::CheckArgs) -> Exit {
+    match web::config::check(args, &mut std::io::stdout().lock()) {
+        Ok(result) => printed(result),
+        Err(error) => {
+            // Nothing can be done about a standard stream that is gone.
+            let _ = writeln!(std::io::stderr(), "{:#}", anyhow::Error::from(error));
             Exit::Usage
         }
     }

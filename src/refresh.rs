@@ -7,6 +7,7 @@
 mod known;
 mod members;
 mod publication;
+mod reading;
 mod reconfigure;
 mod refresher;
 mod said;

@@ -16,7 +16,7 @@ use crate::{key::AccountId, source::UsageError};
 #[group(skip)]
 pub struct Args {
     /// The part of the accounts that this exporter reads of N: I/N with I from 0 to N-1, or auto/N
-    /// for the number at the end of the pod's name (POD_NAME or HOSTNAME), as a StatefulSet gives it
+    /// for the number at the end of the pod's name, as a Kubernetes `StatefulSet` gives it
     #[arg(
         long = "shard",
         env = "IAM_KEY_EXPORTER_SHARD",

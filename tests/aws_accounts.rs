@@ -48,7 +48,9 @@ fn add(aws: &FakeAws, id: &str) -> Arc<Site> {
 
 fn role(id: &str) -> Role {
     Role {
-        arn: format!("arn:aws:iam::{id}:role/reader").parse().unwrap(),
+        arn: format!("arn:aws:iam::{id}:role/reader")
+            .parse()
+            .expect("it is the ARN of a role"),
         external_id: None,
         session_name: None,
         name: None,
@@ -58,7 +60,7 @@ fn role(id: &str) -> Role {
 
 fn organization() -> Organization {
     Organization {
-        role_name: "reader".parse().unwrap(),
+        role_name: "reader".parse().expect("it is the name of a role"),
         external_id: None,
         session_name: None,
         region: None,
@@ -75,11 +77,11 @@ struct Subject {
 }
 
 impl Subject {
-    fn new(aws: &FakeAws, accounts: Accounts) -> Self {
+    fn new(aws: &FakeAws, accounts: &Accounts) -> Self {
         Self::with(settings(&aws.endpoint()), accounts, Shard::WHOLE)
     }
 
-    fn with(settings: Settings, accounts: Accounts, shard: Shard) -> Self {
+    fn with(settings: Settings, accounts: &Accounts, shard: Shard) -> Self {
         let counts = Arc::new(RequestCounts::default());
         let policy = Arc::new(Policy::default());
         let mut fleet = Fleet::with_settings(
@@ -91,7 +93,7 @@ impl Subject {
         );
         fleet.set_shard(shard);
         let mut source = Source::Aws(Box::new(fleet));
-        source.reconfigure(&accounts, &policy, &Arc::default());
+        source.reconfigure(accounts, &policy, &Arc::default());
         Self { source, counts }
     }
 
@@ -155,7 +157,7 @@ async fn an_account_is_read_through_its_role_without_asking_who_one_is() {
         name: Some("Team A".into()),
         ..role(A)
     };
-    let mut source = Subject::new(&aws, Accounts::Listed(vec![named]));
+    let mut source = Subject::new(&aws, &Accounts::Listed(vec![named]));
     let mut reader = source.reader().await;
     assert_eq!(reader.account().unwrap().as_str(), A);
     let inventory = read(&mut reader).await;
@@ -179,11 +181,11 @@ async fn a_role_is_given_its_external_id_and_a_denial_says_what_to_check_without
         external_id: Some(id.parse().unwrap()),
         ..role(A)
     };
-    let mut source = Subject::new(&aws, Accounts::Listed(vec![with_id("right-id-42")]));
+    let mut source = Subject::new(&aws, &Accounts::Listed(vec![with_id("right-id-42")]));
     let mut reader = source.reader().await;
     assert!(read(&mut reader).await.is_complete());
 
-    let mut source = Subject::new(&aws, Accounts::Listed(vec![with_id("wrong-id-43")]));
+    let mut source = Subject::new(&aws, &Accounts::Listed(vec![with_id("wrong-id-43")]));
     let mut reader = source.reader().await;
     let logs = Logs::capture();
     let error = fail(&mut reader).await;
@@ -233,7 +235,7 @@ async fn a_parameter_that_aws_quotes_is_not_repeated() {
         external_id: Some("quoted-id-44".parse().unwrap()),
         ..role(A)
     };
-    let mut source = Subject::new(&aws, Accounts::Listed(vec![with_id]));
+    let mut source = Subject::new(&aws, &Accounts::Listed(vec![with_id]));
     let error = fail(&mut source.reader().await).await;
     assert!(error.message.contains("ValidationError"), "{error}");
     assert!(!error.message.contains("quoted-id-44"), "{error}");
@@ -243,7 +245,7 @@ async fn a_parameter_that_aws_quotes_is_not_repeated() {
 async fn sessions_are_renewed_before_they_end_and_after_aws_ended_them() {
     let aws = FakeAws::start().await;
     let site = add(&aws, A);
-    let mut source = Subject::new(&aws, Accounts::Listed(vec![role(A)]));
+    let mut source = Subject::new(&aws, &Accounts::Listed(vec![role(A)]));
     let mut reader = source.reader().await;
     read(&mut reader).await;
     // One hour is left of it for all that the client knows.
@@ -288,7 +290,7 @@ async fn the_active_members_of_an_organisation_are_found_over_all_pages_and_empt
     }
     let mut expected = vec![aws.account().id.clone()];
     expected.extend(all);
-    let mut source = Subject::new(&aws, Accounts::Organization(organization()));
+    let mut source = Subject::new(&aws, &Accounts::Organization(organization()));
     let members = source.members().await;
     let mut found = ids(&members);
     found.sort();
@@ -342,7 +344,7 @@ async fn only_an_active_state_counts_and_status_where_there_is_no_state() {
             }
         }
         let hub = aws.account().id.clone();
-        let mut found = Subject::new(&aws, Accounts::Organization(organization()))
+        let mut found = Subject::new(&aws, &Accounts::Organization(organization()))
             .ids()
             .await;
         found.retain(|id| *id != hub);
@@ -363,7 +365,7 @@ async fn accounts_come_and_go_with_the_next_look_and_stay_if_it_fails() {
     let aws = FakeAws::start().await;
     let hub = aws.account().id.clone();
     aws.organization().add(A, "a");
-    let mut source = Subject::new(&aws, Accounts::Organization(always()));
+    let mut source = Subject::new(&aws, &Accounts::Organization(always()));
     let first = source.members().await;
     assert_eq!(ids(&first), [&hub, A]);
     aws.organization().add(B, "b");
@@ -440,7 +442,7 @@ async fn members_are_chosen_by_id_unit_and_tag_and_exclusion_wins() {
             ..organization()
         };
         let told = format!("{organization:?}");
-        let mut source = Subject::new(&aws, Accounts::Organization(organization));
+        let mut source = Subject::new(&aws, &Accounts::Organization(organization));
         assert_eq!(source.ids().await, expected, "{told}");
     }
     // Tags of those that the unit decides already aren't asked for.
@@ -448,7 +450,7 @@ async fn members_are_chosen_by_id_unit_and_tag_and_exclusion_wins() {
         include: vec![unit(&outer), env(Some("prod-*"))],
         ..organization()
     };
-    let mut source = Subject::new(&aws, Accounts::Organization(organization));
+    let mut source = Subject::new(&aws, &Accounts::Organization(organization));
     source.members().await;
     assert_eq!(source.counts.attempts(Counted::ListTagsForResource), 2);
 }
@@ -461,7 +463,7 @@ async fn a_unit_that_is_not_there_is_named_and_no_account_is_read_by_mistake() {
         exclude: vec![AccountFilter::Ou("ou-none-00000000".parse().unwrap())],
         ..organization()
     };
-    let mut source = Subject::new(&aws, Accounts::Organization(organization));
+    let mut source = Subject::new(&aws, &Accounts::Organization(organization));
     let found = source.discover().await;
     assert_eq!(found.members, []);
     let trouble = found.trouble.expect("there is no such unit");
@@ -480,7 +482,7 @@ async fn every_account_is_read_on_exactly_one_shard() {
     for index in 0..3 {
         let mut source = Subject::with(
             settings(&aws.endpoint()),
-            Accounts::Organization(organization()),
+            &Accounts::Organization(organization()),
             Shard::new(index, count).unwrap(),
         );
         let mine = source.ids().await;
@@ -505,10 +507,10 @@ async fn the_own_account_is_read_on_its_shard_and_missed_aloud_on_others() {
     } else {
         (shards[1], shards[0])
     };
-    let mut source = Subject::with(settings(&aws.endpoint()), Accounts::Own, mine);
+    let mut source = Subject::with(settings(&aws.endpoint()), &Accounts::Own, mine);
     assert_eq!(source.ids().await, [hub.as_str()]);
 
-    let mut source = Subject::with(settings(&aws.endpoint()), Accounts::Own, other);
+    let mut source = Subject::with(settings(&aws.endpoint()), &Accounts::Own, other);
     let logs = Logs::capture();
     assert_eq!(source.members().await, []);
     source.source.reconfigure(
@@ -529,7 +531,7 @@ async fn the_own_account_is_read_on_its_shard_and_missed_aloud_on_others() {
 async fn an_account_that_comes_twice_is_read_once() {
     let aws = FakeAws::start().await;
     let twice = Accounts::Listed(vec![role(A), role(B), role(A)]);
-    assert_eq!(Subject::new(&aws, twice).ids().await, [A, B]);
+    assert_eq!(Subject::new(&aws, &twice).ids().await, [A, B]);
 }
 
 #[tokio::test]
@@ -558,7 +560,7 @@ async fn an_account_that_throttles_slows_down_no_other() {
         ..settings(&aws.endpoint())
     };
     let roles = Accounts::Listed(vec![role(A), role(B)]);
-    let mut source = Subject::with(patient, roles, Shard::WHOLE);
+    let mut source = Subject::with(patient, &roles, Shard::WHOLE);
     let members = source.members().await;
     let mut readers: Vec<Reader> = members
         .iter()
@@ -596,7 +598,7 @@ async fn a_hanging_account_does_not_hold_up_the_others() {
         ..settings(&aws.endpoint())
     };
     let roles = ids.iter().map(|id| role(id)).collect();
-    let mut source = Subject::with(tight, Accounts::Listed(roles), Shard::WHOLE);
+    let mut source = Subject::with(tight, &Accounts::Listed(roles), Shard::WHOLE);
     let members = source.members().await;
     let mut readers: Vec<Reader> = members
         .iter()
@@ -636,7 +638,7 @@ async fn calls_keep_to_the_rate_that_was_asked_for() {
         },
         ..settings(&aws.endpoint())
     };
-    let mut source = Subject::with(paced, Accounts::Listed(vec![role(A)]), Shard::WHOLE);
+    let mut source = Subject::with(paced, &Accounts::Listed(vec![role(A)]), Shard::WHOLE);
     let mut reader = source.reader().await;
     let start = Instant::now();
     assert!(read(&mut reader).await.is_complete());
@@ -655,7 +657,7 @@ async fn calls_keep_to_the_rate_that_was_asked_for() {
 async fn the_hubs_own_expired_token_is_told_and_its_credentials_are_read_anew() {
     let aws = FakeAws::start().await;
     add(&aws, A);
-    let mut source = Subject::new(&aws, Accounts::Listed(vec![role(A)]));
+    let mut source = Subject::new(&aws, &Accounts::Listed(vec![role(A)]));
     let mut reader = source.reader().await;
     aws.inject(Fault::on(
         Operation::AssumeRole,

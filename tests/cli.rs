@@ -126,7 +126,21 @@ fn every_flag_has_a_twin_in_the_environment_help_and_a_heading() {
 }
 
 /// Values that no flag takes, what else the message must hold, and where the twin is tried too.
-const BAD_VALUES: [(&str, &str, &str); 40] = [
+const BAD_VALUES: [(&str, &str, &str); 51] = [
+    ("config.file", "", "a value is required"),
+    ("storage.path", "", "a value is required"),
+    ("shard", "3/3", "give I/N with I from 0 to N-1"),
+    ("shard", "auto", "give I/N with I from 0 to N-1"),
+    (
+        "aws.max-total-concurrency",
+        "1025",
+        "give a whole number from 1 to 1024",
+    ),
+    (
+        "aws.requests-per-second",
+        "0.5",
+        "give a whole number from 1 to 1000",
+    ),
     ("source", "gcp", "allowed are aws, report:PATH and demo"),
     ("source", "", "allowed are aws, report:PATH and demo"),
     ("source", "report:", "allowed are aws, report:PATH and demo"),
@@ -168,6 +182,11 @@ const BAD_VALUES: [(&str, &str, &str); 40] = [
         "aws.max-concurrency",
         "many",
         "give a whole number from 1 to 256",
+    ),
+    (
+        "aws.max-total-concurrency",
+        "0",
+        "give a whole number from 1 to 1024",
     ),
     (
         "refresh.interval",
@@ -263,6 +282,18 @@ const BAD_VALUES: [(&str, &str, &str); 40] = [
         "a number from 0 to 65535",
     ),
     ("web.listen-address", "::1:80:x", "a number from 0 to 65535"),
+    ("web.probe-listen-address", "10115", "no port; use :PORT"),
+    ("web.config.file", "", "a value is required"),
+    (
+        "web.max-requests",
+        "-1",
+        "give a whole number from 0 to 1000000",
+    ),
+    (
+        "web.max-requests",
+        "many",
+        "give a whole number from 0 to 1000000",
+    ),
     (
         "web.telemetry-path",
         "metrics",
@@ -304,7 +335,7 @@ fn a_bad_value_in_the_environment_is_explained_with_its_variable_and_flag() {
 
 #[test]
 fn every_flag_is_among_the_bad_values() {
-    for flag in flags(&cli()) {
+    for flag in flags(&cli()).filter(|flag| flag.get_action().takes_values()) {
         let long = flag.get_long().unwrap();
         assert!(
             BAD_VALUES.iter().any(|(flag, ..)| *flag == long),
@@ -468,6 +499,13 @@ fn documented_flags(page: &str) -> BTreeMap<String, (String, Option<String>)> {
     flags
 }
 
+/// The default of a flag that has none itself, because a file may give the setting: as its help tells.
+fn told_default(flag: &Arg) -> Option<String> {
+    let help = flag.get_help().unwrap().to_string();
+    let (_, default) = help.strip_suffix(']')?.rsplit_once("[default: ")?;
+    (!default.contains(' ')).then(|| default.to_owned())
+}
+
 #[test]
 fn the_documentation_lists_every_flag_and_no_other() {
     let page = include_str!("../docs/configuration.md");
@@ -480,7 +518,11 @@ fn the_documentation_lists_every_flag_and_no_other() {
                 .iter()
                 .map(|value| value.to_str().unwrap())
                 .collect();
-            let default = (!defaults.is_empty()).then(|| defaults.join(","));
+            let default = if defaults.is_empty() {
+                told_default(flag)
+            } else {
+                Some(defaults.join(","))
+            };
             (format!("--{long}"), (twin(long), default))
         })
         .collect();
@@ -516,6 +558,7 @@ fn the_documentation_speaks_of_no_flag_that_is_not_there() {
         ("docs/check.md", include_str!("../docs/check.md")),
         ("docs/plan.md", include_str!("../docs/plan.md")),
         ("docs/alerts.md", include_str!("../docs/alerts.md")),
+        ("docs/web.md", include_str!("../docs/web.md")),
     ];
     let command = cli();
     let all: Vec<_> = command

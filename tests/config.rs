@@ -8,6 +8,7 @@ mod exporter;
 
 use std::{
     collections::BTreeSet,
+    fmt::Write as _,
     fs,
     path::{Path, PathBuf},
     time::Duration,
@@ -413,10 +414,12 @@ fn report(users: &[(&str, &str, i64)]) -> String {
         .to_owned();
     for (name, path, days) in users {
         let created = (now() - TimeDelta::days(*days)).to_rfc3339();
-        text.push_str(&format!(
+        writeln!(
+            text,
             "{name},arn:aws:iam::111122223333:user{path}{name},2020-01-01T00:00:00Z,true,{created},N/A,N/A,N/A,\
-             false,N/A,N/A,N/A,N/A\n"
-        ));
+             false,N/A,N/A,N/A,N/A"
+        )
+        .unwrap();
     }
     text
 }
@@ -499,8 +502,7 @@ exemptions:
     ] {
         let is_named = planned
             .stdout
-            .split_whitespace()
-            .any(|word| word.trim_end_matches([':', ',']) == user);
+            .contains(&format!(" {user} (111122223333): "));
         assert_eq!(is_named, has_step, "{user}: {}", planned.stdout);
     }
 }

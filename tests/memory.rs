@@ -1,5 +1,7 @@
 //! What a key costs in memory while nothing is going on. Alone in its process: every allocation counts.
 
+#![expect(clippy::print_stdout, reason = "the figures are worth a look")]
+
 mod support;
 
 use std::{
@@ -31,8 +33,9 @@ use tokio::sync::watch;
 #[global_allocator]
 static ALLOCATED: PeakAlloc = PeakAlloc;
 
-/// What a key may cost beyond the names of its user and itself, in bytes.
-const MOST: usize = 200;
+/// What a key may cost beyond the names of its user and itself, in bytes. The names stand in the labels
+/// a second time.
+const MOST: usize = 260;
 
 const POPULATION: Population = Population {
     users: 50,
@@ -99,8 +102,8 @@ async fn a_key_costs_little_beyond_its_names() {
     }
     let mut reader = Reader::new(&aws, Strategy::Auto);
     // The second time, all is as it stays: nearly everybody is served from what is remembered.
-    reader.read(&aws).await;
-    let inventory = Arc::new(reader.read(&aws).await);
+    Box::pin(reader.read(&aws)).await;
+    let inventory = Arc::new(Box::pin(reader.read(&aws)).await);
     let (_, remembered) = reader.aws.remembered().expect("auto remembers");
     drop(reader);
     drop(aws);
@@ -140,7 +143,7 @@ async fn a_key_costs_little_beyond_its_names() {
 
     let each = |bytes: usize| bytes / keys;
     let all = each(inventory + memory + labels);
-    let beyond = all - each(names);
+    let beyond = all - 2 * each(names);
     println!(
         "bytes a key: inventory {}, memory of auto {}, labels {}; all {all}, without names {beyond}",
         each(inventory),

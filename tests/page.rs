@@ -489,7 +489,7 @@ fn hostile(name: &str) -> iam_key_exporter::snapshot::Snapshot {
 fn a_hostile_report_file_does_no_harm() {
     let exporter = made::hostile_report(&HOSTILE);
     let page = page(&exporter.0, "/?limit=500");
-    for name in HOSTILE {
+    for name in HOSTILE.iter().filter(|name| name.contains(['<', '"', '&'])) {
         assert!(!page.body.contains(name), "{name} is not escaped");
     }
     assert!(

@@ -1,7 +1,5 @@
 //! What `plan` advises: every row of the table of steps, and that following it is safe and ends.
 
-use std::sync::Arc;
-
 use chrono::{DateTime, TimeDelta, Utc};
 use iam_key_exporter::{
     inventory::User,

@@ -22,9 +22,6 @@ const RUNBOOK_URL: &str =
     "https://github.com/iam-key-exporter/iam-key-exporter/blob/main/docs/alerts.md#";
 const DASHBOARDS: [&str; 3] = ["iam-key-exporter", "iam-key-overview", "iam-key-worklist"];
 
-/// Exposed only by an exporter that has a configuration file to reload.
-const CONFIG_RELOAD: &str = "iam_key_exporter_config_last_reload_successful";
-
 fn all_rules() -> Vec<Rule> {
     rules(&document(Format::Prometheus))
 }
@@ -42,7 +39,6 @@ fn alert_names() -> BTreeSet<String> {
 
 fn known() -> Known {
     Known::exposed()
-        .and(CONFIG_RELOAD, &[])
         .with_rules(&document(Format::Prometheus))
         .expect("every rule speaks of what there is")
 }

@@ -2,6 +2,15 @@
 //!
 //! The processes are this very test binary, started again to play a part.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "in a test a panic is the report, in its helpers too"
+)]
+#![expect(
+    clippy::print_stdout,
+    reason = "parts talk to tests, and tests tell figures"
+)]
+
 use std::{
     env, fs,
     io::{self, BufRead as _, BufReader, Read as _},

@@ -44,7 +44,7 @@ impl Exporter {
             // The log is what tells the address, and goes to standard error.
             .args(["-c", "exec \"$0\" \"$@\" 2>&1"])
             .arg(env!("CARGO_BIN_EXE_iam-key-exporter"))
-            .arg("--web.listen-address=127.0.0.1:0")
+            .args(["--web.listen-address=127.0.0.1:0", "--web.enable-lifecycle"])
             .arg(format!("--config.file={}", config.display()))
             .args(arguments)
             .envs(organization.aws.environment());

@@ -13,7 +13,6 @@ use iam_key_exporter::{
     metrics::{self, exposition::Exposer},
     snapshot::Snapshot,
     web::{
-        self,
         routes::{Readiness, Routes, RoutesConfig},
         server::{self, Limits},
     },
@@ -45,7 +44,14 @@ pub(crate) async fn serve(keys: usize) -> anyhow::Result<()> {
     let bound = server::bind(&[listen], Limits::default()).await?;
     println!("{}", bound.addresses()[0].port());
     let ended = tokio::task::spawn_blocking(until_stdin_ends);
-    web::serve(bound, routes, async { drop(ended.await) }).await;
+    let answer = move |request: hyper::Request<hyper::body::Incoming>| {
+        let routes = routes.clone();
+        async move {
+            let (head, _) = request.into_parts();
+            routes.respond(&head.method, &head.uri, &head.headers).await
+        }
+    };
+    bound.run(answer, async { drop(ended.await) }).await;
     Ok(())
 }
 

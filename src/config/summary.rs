@@ -1,6 +1,7 @@
 //! `iam-key-exporter config check`: what a file says, if it says it rightly.
 
 use std::{
+    fmt::Write as _,
     io::{self, Write},
     path::PathBuf,
 };
@@ -55,10 +56,11 @@ fn said(config: &Config, now: DateTime<Utc>) -> String {
         ("exemptions", exemptions(config, now)),
         ("tags", tags(config)),
     ];
-    lines
-        .iter()
-        .map(|(section, text)| format!("  {section}: {text}\n"))
-        .collect()
+    let mut said = String::new();
+    for (section, text) in lines {
+        writeln!(said, "  {section}: {text}").expect("a String takes anything");
+    }
+    said
 }
 
 fn accounts(accounts: &Accounts) -> String {

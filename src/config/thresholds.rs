@@ -25,25 +25,25 @@ pub(super) fn merged(file: &PolicyFields, flags: PolicyArgs) -> Result<Threshold
         "max-age-days",
         max_age_days.map(days),
         "max_age_days",
-        &file.max_age_days,
+        file.max_age_days.as_ref(),
     )?;
     let warn = one(
         "warn-days",
         warn_days.map(days),
         "warn_before_days",
-        &file.warn_before_days,
+        file.warn_before_days.as_ref(),
     )?;
     let settle = one(
         "settle-days",
         settle_days.map(days),
         "settle_days",
-        &file.settle_days,
+        file.settle_days.as_ref(),
     )?;
     let unused = one(
         "unused-days",
         unused_days.map(days),
         "unused_days",
-        &file.unused_days,
+        file.unused_days.as_ref(),
     )?;
     let in_file = file.boundary.as_ref();
     if let (Some(_), Some(given)) = (boundary, in_file) {
@@ -65,12 +65,12 @@ fn one<T: Copy + Into<TimeDelta>>(
     flag: &str,
     by_flag: Option<TimeDelta>,
     field: &str,
-    in_file: &Option<Spanned<T>>,
+    in_file: Option<&Spanned<T>>,
 ) -> Result<Option<TimeDelta>, YamlError> {
     match (by_flag, in_file) {
         (Some(_), Some(given)) => Err(twice(flag, field, given)),
         (Some(days), None) => Ok(Some(days)),
-        (None, in_file) => Ok(in_file.as_ref().map(|given| given.value.into())),
+        (None, in_file) => Ok(in_file.map(|given| given.value.into())),
     }
 }
 

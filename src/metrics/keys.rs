@@ -15,7 +15,7 @@ use prometheus_client::{
 
 use super::{
     accounts,
-    labels::{Identities, KeyLabels, LastUseLabels, UnixSeconds},
+    labels::{Identities, Identity, KeyLabels, LastUseLabels, UnixSeconds, before_identity},
     tags,
 };
 use crate::{
@@ -115,13 +115,25 @@ impl<'a> View<'a> {
     /// Visits each key with its identity and user.
     fn each_key(
         &self,
-        mut visit: impl FnMut(&str, &User, &AccessKey) -> fmt::Result,
+        mut visit: impl FnMut(Identity<'_>, &User, &AccessKey) -> fmt::Result,
     ) -> fmt::Result {
-        inventories(self.snapshot)
-            .flat_map(|(_, inventory)| &inventory.users)
-            .flat_map(|user| user.keys.iter().map(move |key| (user, key)))
-            .zip(self.identities.iter())
-            .try_for_each(|((user, key), identity)| visit(identity, user, key))
+        let mut identities = self.identities.iter();
+        for (account, inventory) in inventories(self.snapshot) {
+            let account = &before_identity(account);
+            let keys = inventory
+                .users
+                .iter()
+                .flat_map(|user| user.keys.iter().map(move |key| (user, key)));
+            // The keys come first: who asks for an identity more than there are keys loses one.
+            for ((user, key), identity) in keys.zip(&mut identities) {
+                let identity = Identity {
+                    account,
+                    key: identity,
+                };
+                visit(identity, user, key)?;
+            }
+        }
+        Ok(())
     }
 
     /// Writes one series for each key that `value` gives one for.

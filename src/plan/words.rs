@@ -83,8 +83,6 @@ pub(crate) fn instant(instant: DateTime<Utc>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::key::{KeyName, KeyStatus, UsedAt};
 

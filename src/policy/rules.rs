@@ -506,7 +506,7 @@ mod tests {
         let none_or = |is_empty: bool, some: bool| is_empty || some;
         none_or(
             matcher.account_ids.is_empty(),
-            matcher.account_ids.iter().any(|id| *id == account.id),
+            matcher.account_ids.contains(&account.id),
         ) && none_or(
             matcher.account_names.is_empty(),
             matcher.account_names.iter().any(|glob| glob.matches(name)),

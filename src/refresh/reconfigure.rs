@@ -17,7 +17,9 @@ impl Refresher {
         let wanted_tags = self.config.wanted_tags();
         let reads_others = needs_reading(&before, &self.config) || wanted_tags != self.wanted_tags;
         self.wanted_tags = wanted_tags;
-        self.known.apply(&self.config.policy);
+        if self.config.policy != before.policy {
+            self.known.apply(&self.config.policy);
+        }
         self.publish(now);
         if self.config.accounts != before.accounts {
             self.look_again(now);

@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeSet, pin::pin, sync::Arc, time::Duration};
 
-use chrono::{DateTime, Utc};
 use futures_util::{
     FutureExt as _, StreamExt as _,
     future::{AbortHandle, Abortable, Aborted, BoxFuture},
@@ -10,14 +9,15 @@ use futures_util::{
 };
 use tokio::{
     sync::{oneshot, watch},
-    time::{Instant, timeout_at},
+    time::Instant,
 };
 
 use super::{
     Args,
-    known::{Known, reasons},
+    known::Known,
     members::Looking,
     publication::Publication,
+    reading::collect,
     said::Said,
     saving::Saving,
     timing::Timing,
@@ -29,12 +29,9 @@ use crate::{
     counts::RefreshCounts,
     reason::Reason,
     snapshot::Snapshot,
-    source::{Discovery, Outcome, Reader, Source, SourceError},
+    source::{Discovery, Outcome, Reader, Source},
     storage::Storage,
 };
-
-/// How long after its deadline a reader may still hand in what it has.
-const GRACE: Duration = Duration::from_secs(5);
 
 /// Keeps the snapshot fresh, as the only writer.
 ///
@@ -264,57 +261,6 @@ impl Refresher {
                 self.saving.soon(end);
             }
         }
-    }
-
-    /// Takes in what a member's refresh found. Returns whether everything was read.
-    fn learn(&mut self, key: Key, outcomes: Vec<Outcome>, end: Instant) -> bool {
-        let now = self.clock.now();
-        let policy = Arc::clone(&self.config.policy);
-        let mut complete = true;
-        let mut accounts = BTreeSet::new();
-        let mut unidentified = None;
-        for outcome in outcomes {
-            let account = outcome.account.or(key);
-            let failures = reasons(&outcome.result);
-            complete &= failures.is_empty();
-            self.counts.count(account, &failures);
-            self.said.say(account, &outcome, end);
-            match account {
-                None => unidentified = failures.first().copied(),
-                Some(id) => {
-                    accounts.insert(id);
-                    self.known.learn(id, outcome, &policy, now);
-                }
-            }
-        }
-        if key.is_none() {
-            self.unidentified = unidentified;
-        }
-        if unidentified.is_none()
-            && let Some(turn) = self.turns.get_mut(key)
-            && turn.accounts.as_ref() != Some(&accounts)
-        {
-            turn.accounts = Some(accounts);
-            self.forget_who_is_gone();
-        }
-        complete
-    }
-}
-
-/// Reads a member, and gives up on a reader that doesn't keep to its deadline.
-async fn collect(reader: &mut Reader, now: DateTime<Utc>, deadline: Instant) -> Vec<Outcome> {
-    let start = Instant::now();
-    let collect = reader.collect(now, deadline).boxed();
-    match timeout_at(deadline + GRACE, collect).await {
-        Ok(outcomes) => outcomes,
-        Err(_) => vec![Outcome {
-            account: reader.account(),
-            result: Err(SourceError {
-                reason: Reason::Timeout,
-                message: "the refresh ran out of time (--refresh.timeout)".to_owned(),
-            }),
-            duration: start.elapsed(),
-        }],
     }
 }
 

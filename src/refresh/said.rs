@@ -93,7 +93,7 @@ impl Said {
                 account = name, reason = %error.reason, "refresh failed: {error}"
             ),
             Err(error) => tracing::debug!(
-                account = name, reason = %error.reason, "refresh failed again: {error}"
+                account = name, reason = %error.reason, "refresh failed: {error}"
             ),
             Ok(found) => say_read(&name, found, &failures, outcome.duration, in_full),
         }
@@ -183,7 +183,7 @@ fn say_read(account: &str, found: &Inventory, failures: &[Reason], took: Duratio
             reasons,
             seconds,
             first,
-            "refresh was incomplete again"
+            "refresh was incomplete; what was known before of the rest is kept"
         ),
         (true, true) => tracing::info!(account, users, keys, seconds, "account read completely"),
         (true, false) => tracing::debug!(account, users, keys, seconds, "account read completely"),

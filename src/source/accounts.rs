@@ -26,7 +26,7 @@ pub struct Role {
     pub arn: RoleArn,
     /// What the role's trust policy demands beside the caller's identity.
     pub external_id: Option<ExternalId>,
-    /// How the session is called in CloudTrail of that account.
+    /// How the session is called in `CloudTrail` of that account.
     pub session_name: Option<SessionName>,
     /// How the account is called on every surface.
     pub name: Option<Arc<str>>,
@@ -41,7 +41,7 @@ pub struct Organization {
     pub role_name: RoleName,
     /// What the roles' trust policies demand beside the caller's identity.
     pub external_id: Option<ExternalId>,
-    /// How the sessions are called in CloudTrail.
+    /// How the sessions are called in `CloudTrail`.
     pub session_name: Option<SessionName>,
     /// The region whose STS is asked and whose name signs calls to IAM.
     pub region: Option<RegionName>,
@@ -264,7 +264,7 @@ name!(
 );
 
 name!(
-    /// The name of a session of a role, as CloudTrail shows it.
+    /// The name of a session of a role, as `CloudTrail` shows it.
     ///
     /// Source: STS API Reference, `AssumeRole`.
     SessionName,

@@ -88,7 +88,7 @@ fn equal_texts_and_shared_keys_are_held_once() {
     ));
     let [one, other] = [one, other].map(|inventory| &inventory.users[0]);
     assert!(Arc::ptr_eq(&one.path, &other.path));
-    assert!(std::ptr::eq(&*one.name, &*other.name));
+    assert!(Arc::ptr_eq(&one.name, &other.name));
     let known = |name: &str| {
         let memory = saved.accounts[0].memory.as_ref().unwrap();
         memory.users[name].keys.as_ptr()

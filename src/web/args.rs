@@ -2,7 +2,12 @@
 
 use std::path::PathBuf;
 
+use crate::cli::whole_number;
+
 use super::{listen::ListenAddress, routes::TelemetryPath};
+
+/// More at a time than this is no limit.
+const MOST_REQUESTS: usize = 1_000_000;
 
 /// The command line's part about the web.
 #[derive(Clone, Debug, clap::Args)]
@@ -55,6 +60,8 @@ pub struct Args {
         env = "IAM_KEY_EXPORTER_WEB_MAX_REQUESTS",
         value_name = "NUMBER",
         default_value_t = 40,
+        value_parser = whole_number(0..=MOST_REQUESTS),
+        allow_negative_numbers = true,
         help_heading = "Web"
     )]
     pub max_requests: usize,

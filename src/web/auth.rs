@@ -199,3 +199,199 @@ impl Credentials {
         Some(Self { user, password })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+    use std::fs;
+
+    use hyper::header::HeaderValue;
+
+    use super::*;
+    use crate::web::config;
+
+    /// Users with the names and passwords, at the least cost.
+    fn users(logins: &[(&str, &str)]) -> Users {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("web.yml");
+        let mut text = "basic_auth_users:\n".to_owned();
+        for (user, password) in logins {
+            let hash = bcrypt::hash(password, 4).unwrap();
+            writeln!(text, "  {user}: {hash}").unwrap();
+        }
+        fs::write(&path, text).unwrap();
+        config::validate(&path).unwrap().users
+    }
+
+    fn login(user: &str, password: &str) -> HeaderMap {
+        let credentials = BASE64_STANDARD.encode(format!("{user}:{password}"));
+        headers(&format!("Basic {credentials}"))
+    }
+
+    fn headers(authorization: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, HeaderValue::from_str(authorization).unwrap());
+        headers
+    }
+
+    #[tokio::test]
+    async fn only_the_right_password_of_the_right_user_passes() {
+        let users = users(&[("alice", "wonder:land"), ("bob", "builder")]);
+        let logins = Authenticator::new();
+        let table = [
+            ("alice", "wonder:land", Login::Passed),
+            ("bob", "builder", Login::Passed),
+            ("alice", "builder", Login::Failed),
+            ("alice", "", Login::Failed),
+            ("alice", "wonder", Login::Failed),
+            ("Alice", "wonder:land", Login::Failed),
+            ("", "", Login::Failed),
+            ("carol", "wonder:land", Login::Failed),
+        ];
+        // Cold, then remembered.
+        for _ in 0..2 {
+            for (user, password, expected) in table {
+                let login = logins.check(&users, &login(user, password)).await;
+                assert_eq!(login, expected, "{user}:{password}");
+            }
+        }
+        assert_eq!(logins.hashings(), table.len() as u64);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_login_costs_nothing() {
+        let users = users(&[("alice", "secret")]);
+        let logins = Authenticator::new();
+        for authorization in [
+            "",
+            "Basic",
+            "Basic ",
+            "Basic !!!",
+            "Basic YWxpY2U=",
+            "Bearer YWxpY2U6c2VjcmV0",
+            "YWxpY2U6c2VjcmV0",
+            "Basic YWxpY2U6c2VjcmV0 YWxpY2U6c2VjcmV0",
+        ] {
+            let login = logins.check(&users, &headers(authorization)).await;
+            assert_eq!(login, Login::Failed, "{authorization:?}");
+        }
+        let mut twice = login("alice", "secret");
+        twice.append(AUTHORIZATION, twice[AUTHORIZATION].clone());
+        assert_eq!(logins.check(&users, &twice).await, Login::Failed);
+        assert_eq!(logins.hashings(), 0);
+        let any_case = headers("bAsIc YWxpY2U6c2VjcmV0");
+        assert_eq!(logins.check(&users, &any_case).await, Login::Passed);
+    }
+
+    #[tokio::test]
+    async fn a_name_that_nobody_has_costs_what_a_name_that_somebody_has_costs() {
+        let users = users(&[("alice", "secret"), ("bob", "secret")]);
+        let logins = Authenticator::new();
+        for (number, user) in ["alice", "nobody", "bob", "somebody"].iter().enumerate() {
+            let login = logins.check(&users, &login(user, "wrong")).await;
+            assert_eq!(login, Login::Failed);
+            assert_eq!(logins.hashings(), number as u64 + 1, "{user}");
+        }
+        // Remembered alike too.
+        logins.check(&users, &login("nobody", "wrong")).await;
+        logins.check(&users, &login("alice", "wrong")).await;
+        assert_eq!(logins.hashings(), 4);
+    }
+
+    /// The shape of CVE-2022-46146: with parts joined without their lengths, whoever knows a hash can make a
+    /// login for which the outcome of another one is remembered.
+    #[tokio::test]
+    async fn no_two_logins_share_what_is_remembered() {
+        let users = users(&[("alice", "secret")]);
+        let logins = Authenticator::new();
+        assert_eq!(
+            logins.check(&users, &login("alice", "secret")).await,
+            Login::Passed
+        );
+        let hash = users.hash_of(b"alice").unwrap();
+        for (user, password) in [
+            ("alicesecret", String::new()),
+            ("alic", "esecret".to_owned()),
+            ("alice", format!("{hash}secret")),
+            (&format!("alice{hash}"), "secret".to_owned()),
+            ("", format!("alice{hash}secret")),
+        ] {
+            let login = logins.check(&users, &login(user, &password)).await;
+            assert_eq!(login, Login::Failed, "{user}:{password}");
+        }
+    }
+
+    #[tokio::test]
+    async fn another_password_in_the_file_outdates_what_is_remembered() {
+        let before = users(&[("alice", "secret")]);
+        let after = users(&[("alice", "better")]);
+        let logins = Authenticator::new();
+        assert_eq!(
+            logins.check(&before, &login("alice", "secret")).await,
+            Login::Passed
+        );
+        assert_eq!(
+            logins.check(&after, &login("alice", "secret")).await,
+            Login::Failed
+        );
+        assert_eq!(
+            logins.check(&after, &login("alice", "better")).await,
+            Login::Passed
+        );
+        assert_eq!(
+            logins.check(&users(&[]), &login("alice", "secret")).await,
+            Login::Failed
+        );
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn of_many_logins_at_once_exactly_the_right_ones_pass() {
+        let users = Arc::new(users(&[("alice", "secret"), ("bob", "builder")]));
+        let logins = Authenticator::new();
+        for round in ["cold", "remembered"] {
+            let before = logins.hashings();
+            let mut asked = tokio::task::JoinSet::new();
+            for number in 0..300 {
+                let (users, logins) = (Arc::clone(&users), logins.clone());
+                asked.spawn(async move {
+                    let (user, password, expected) = match number % 6 {
+                        0 => ("alice", "secret".to_owned(), Login::Passed),
+                        1 => ("bob", "builder".to_owned(), Login::Passed),
+                        2 => ("alice", "builder".to_owned(), Login::Failed),
+                        3 => ("bob", format!("guess {}", number % 50), Login::Failed),
+                        4 => ("carol", "secret".to_owned(), Login::Failed),
+                        _ => ("", String::new(), Login::Failed),
+                    };
+                    let outcome = logins.check(&users, &login(user, &password)).await;
+                    assert_eq!(outcome, expected, "{user}:{password}");
+                });
+            }
+            while let Some(done) = asked.join_next().await {
+                done.unwrap();
+            }
+            let hashed = logins.hashings() - before;
+            match round {
+                "cold" => assert!((5..300).contains(&hashed), "{hashed}"),
+                _ => assert_eq!(hashed, 0),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_remembered_is_bounded_and_wrong_logins_push_out_no_right_one() {
+        let users = users(&[("alice", "secret")]);
+        let logins = Authenticator::new();
+        logins.check(&users, &login("alice", "secret")).await;
+        for number in 0..300 {
+            let wrong = login("alice", &format!("guess {number}"));
+            assert_eq!(logins.check(&users, &wrong).await, Login::Failed);
+        }
+        assert_eq!(logins.0.failed.lock().unwrap().len(), REMEMBERED.get());
+        let before = logins.hashings();
+        assert_eq!(
+            logins.check(&users, &login("alice", "secret")).await,
+            Login::Passed
+        );
+        assert_eq!(logins.hashings(), before);
+    }
+}

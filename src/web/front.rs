@@ -1,8 +1,13 @@
 //! The two doors: one for all that is served, behind the gate, and one for the health checks alone.
 
+use std::str::FromStr as _;
+
 use futures_util::FutureExt as _;
 use hyper::body::Incoming;
-use hyper::{Request, StatusCode};
+use hyper::header::HOST;
+use hyper::http::request::Parts;
+use hyper::http::uri::Authority;
+use hyper::{Request, StatusCode, Version};
 use tokio::task::spawn_blocking;
 
 use super::answer::{finish, text};
@@ -123,22 +128,51 @@ async fn answer(
 ) -> Response {
     // The body is dropped unread.
     let (head, _) = request.into_parts();
-    let response = gate.pass(head.uri.path(), &head.headers, async || {
+    if let Some(refusal) = without_host(&head) {
+        return refusal;
+    }
+    gate.pass(&head, async || {
         if head.uri.path() == routes::RELOAD {
-            reload::respond(&head.method, &head.headers, reload.as_ref()).await
+            let response = reload::respond(&head.method, &head.headers, reload.as_ref());
+            finish(&head.method, response.await)
         } else {
             routes.respond(&head.method, &head.uri, &head.headers).await
         }
-    });
-    finish(&head.method, response.await)
+    })
+    .await
 }
 
 async fn probe(request: Request<Incoming>, routes: Routes) -> Response {
     let (head, _) = request.into_parts();
+    if let Some(refusal) = without_host(&head) {
+        return refusal;
+    }
     if routes::is_probe(head.uri.path()) {
         routes.respond(&head.method, &head.uri, &head.headers).await
     } else {
         let text = text(StatusCode::NOT_FOUND, "Only health checks are here.\n");
         finish(&head.method, text)
     }
+}
+
+/// The refusal that a request of HTTP/1.1 must be given unless it names one host (RFC 9112, 3.2). Proxies
+/// that take one of several each see another request.
+fn without_host(head: &Parts) -> Option<Response> {
+    let mut hosts = head.headers.get_all(HOST).iter();
+    let is_sound = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => host.to_str().is_ok_and(|host| {
+            // Empty for a URI without an authority (RFC 9112, 3.2).
+            host.is_empty()
+                || Authority::from_str(host).is_ok_and(|host| !host.as_str().contains('@'))
+        }),
+        (Some(_), Some(_)) => false,
+        (None, _) => head.version != Version::HTTP_11,
+    };
+    (!is_sound).then(|| {
+        let text = text(
+            StatusCode::BAD_REQUEST,
+            "The request names no host, or not just one.\n",
+        );
+        finish(&head.method, text)
+    })
 }

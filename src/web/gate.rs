@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 
-use hyper::header::{HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
-use hyper::{Response, StatusCode};
+use bytes::Bytes;
+use hyper::header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::http::request::Parts;
+use hyper::{Method, Response, StatusCode};
 use tokio::sync::Semaphore;
 
-use super::answer::text;
+use super::answer::{finish, text};
 use super::auth::{Authenticator, Login};
 use super::body::ResponseBody;
 use super::live::Live;
@@ -50,11 +52,10 @@ impl Gate {
         &self.logins
     }
 
-    /// Answers a request for `path` by `answer`, if it may be answered.
+    /// Answers a request by `answer`, if it may be answered.
     pub async fn pass<R>(
         &self,
-        path: &str,
-        headers: &HeaderMap,
+        request: &Parts,
         answer: impl FnOnce() -> R,
     ) -> Response<ResponseBody>
     where
@@ -62,19 +63,22 @@ impl Gate {
     {
         let current = self.live.current().await;
         if current.is_broken {
-            return text(
+            return refusal(
+                &request.method,
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "The web configuration is broken; the log has more.\n",
             );
         }
         if !current.is_within_rate() {
-            let mut refusal = text(StatusCode::TOO_MANY_REQUESTS, "Too many requests.\n");
-            refusal.headers_mut().insert(RETRY_AFTER, 1.into());
-            return refusal;
+            let mut response = refusal(
+                &request.method,
+                StatusCode::TOO_MANY_REQUESTS,
+                "Too many requests.\n",
+            );
+            response.headers_mut().insert(RETRY_AFTER, 1.into());
+            return response;
         }
-        let mut response = self
-            .log_in(&current.config.users, path, headers, answer)
-            .await;
+        let mut response = self.log_in(&current.config.users, request, answer).await;
         for (name, value) in &current.config.headers {
             // What is set already is meant for this very response.
             let entry = response.headers_mut().entry(name);
@@ -86,51 +90,55 @@ impl Gate {
     async fn log_in<R>(
         &self,
         users: &super::config::Users,
-        path: &str,
-        headers: &HeaderMap,
+        request: &Parts,
         answer: impl FnOnce() -> R,
     ) -> Response<ResponseBody>
     where
         R: Future<Output = Response<ResponseBody>>,
     {
         if users.is_empty() {
-            return self.scrape(path, answer).await;
+            return self.scrape(request, answer).await;
         }
-        match self.logins.check(users, headers).await {
-            Login::Passed => self.scrape(path, answer).await,
+        match self.logins.check(users, &request.headers).await {
+            Login::Passed => self.scrape(request, answer).await,
             Login::Failed => {
-                let mut refusal = text(StatusCode::UNAUTHORIZED, "Unauthorized.\n");
-                refusal.headers_mut().insert(
+                let mut response =
+                    refusal(&request.method, StatusCode::UNAUTHORIZED, "Unauthorized.\n");
+                response.headers_mut().insert(
                     WWW_AUTHENTICATE,
                     HeaderValue::from_static(r#"Basic realm="iam-key-exporter", charset="UTF-8""#),
                 );
-                refusal
+                response
             }
             Login::Busy => {
                 let why = "Too many logins wait to be checked.\n";
-                let mut refusal = text(StatusCode::SERVICE_UNAVAILABLE, why);
-                refusal.headers_mut().insert(RETRY_AFTER, 1.into());
-                refusal
+                let mut response = refusal(&request.method, StatusCode::SERVICE_UNAVAILABLE, why);
+                response.headers_mut().insert(RETRY_AFTER, 1.into());
+                response
             }
         }
     }
 
-    async fn scrape<R>(&self, path: &str, answer: impl FnOnce() -> R) -> Response<ResponseBody>
+    async fn scrape<R>(&self, request: &Parts, answer: impl FnOnce() -> R) -> Response<ResponseBody>
     where
         R: Future<Output = Response<ResponseBody>>,
     {
         let Some(Scrapes { most, free }) = &self.scrapes else {
             return answer().await;
         };
-        if path != self.telemetry_path.as_str() {
+        if request.uri.path() != self.telemetry_path.as_str() {
             return answer().await;
         }
         let Ok(place) = Arc::clone(free).try_acquire_owned() else {
             let why =
                 format!("{most} scrapes are under way, which is the limit; try again later.\n");
-            return text(StatusCode::SERVICE_UNAVAILABLE, why);
+            return refusal(&request.method, StatusCode::SERVICE_UNAVAILABLE, why);
         };
         // A scrape is under way until its last byte is sent.
         answer().await.map(|body| body.holding(place))
     }
+}
+
+fn refusal(method: &Method, status: StatusCode, why: impl Into<Bytes>) -> Response<ResponseBody> {
+    finish(method, text(status, why))
 }

@@ -7,8 +7,6 @@ mod layout;
 mod overview;
 mod policy;
 mod table;
-#[cfg(test)]
-mod tests;
 mod words;
 
 use hyper::{

@@ -8,7 +8,7 @@ use super::{
     cursor::Cursor,
     query::{Filter, Order, Query, Sort, Start, StatusFilter, VERDICTS, name_of},
 };
-use crate::{rotation::Step, visible::visible};
+use crate::{key::AccountId, rotation::Step, visible::visible};
 
 /// The longest part of a user name that is searched for: IAM's names have 64 characters at most.
 const LONGEST_USER: usize = 128;
@@ -262,7 +262,7 @@ pub fn link(query: &Query, surface: Surface) -> String {
         exempt,
     } = &query.filter;
     let mut link = Link::default();
-    link.add("account", account.as_ref().map(|id| id.as_str()));
+    link.add("account", account.as_ref().map(AccountId::as_str));
     link.add("user", user.as_deref());
     link.add(
         "status",

@@ -140,7 +140,7 @@ pub fn verdict_name(verdict: Verdict) -> &'static str {
 }
 
 /// The name of a value in a table that holds all of them.
-pub(crate) fn name_of<T: PartialEq>(table: &[(&'static str, T)], value: T) -> &'static str {
+pub(crate) fn name_of<T: Copy + PartialEq>(table: &[(&'static str, T)], value: T) -> &'static str {
     table
         .iter()
         .find(|(_, each)| *each == value)

@@ -69,8 +69,8 @@ fn any_user() -> impl Strategy<Value = User> {
                 User::read(name, keys)
             };
             User {
-                exemption,
                 max_age,
+                exemption,
                 ..user
             }
         })
@@ -174,100 +174,112 @@ fn name(row: &Row<'_>) -> (String, String, Option<String>) {
     (row.account.id.to_string(), row.user.name.to_string(), key)
 }
 
-/// The rows as one would get them without a thought for speed: all of them, thrown out one by one and
-/// sorted whole.
-fn naive(snapshot: &Snapshot, query: &Query) -> Vec<(String, String, Option<String>)> {
+/// An account, its inventory, a user of it, and one of their keys with its place.
+type Place<'a> = (
+    &'a AccountState,
+    &'a Arc<Inventory>,
+    &'a User,
+    Option<&'a AccessKey>,
+    usize,
+);
+
+/// Every row there is.
+fn all(snapshot: &Snapshot) -> Vec<Place<'_>> {
     let mut rows = Vec::new();
     for account in &snapshot.accounts {
-        for inventory in &account.inventory {
-            for user in &inventory.users {
-                let mut keys: Vec<_> = user
-                    .keys
-                    .iter()
-                    .enumerate()
-                    .map(|(n, k)| (n, Some(k)))
-                    .collect();
-                if keys.is_empty() && user.reading != crate::inventory::Reading::Complete {
-                    keys.push((0, None));
-                }
-                for (ordinal, key) in keys {
-                    rows.push((account, inventory, user, key, ordinal));
-                }
+        let Some(inventory) = &account.inventory else {
+            continue;
+        };
+        for user in &inventory.users {
+            let mut keys: Vec<_> = user.keys.iter().map(Some).enumerate().collect();
+            if keys.is_empty() && user.reading != crate::inventory::Reading::Complete {
+                keys.push((0, None));
             }
+            rows.extend(
+                keys.into_iter()
+                    .map(|(ordinal, key)| (account, inventory, user, key, ordinal)),
+            );
         }
     }
+    rows
+}
+
+fn verdict_of(policy: &Policy, user: &User, key: Option<&AccessKey>) -> Verdict {
+    key.map_or(Verdict::Error, |key| policy.verdict(user, key, now()))
+}
+
+fn is_wanted(snapshot: &Snapshot, query: &Query, row: &Place<'_>) -> bool {
+    let (account, inventory, user, key, _) = *row;
     let policy = &snapshot.policy;
-    let verdict = |user: &User, key: Option<&AccessKey>| {
-        key.map_or(Verdict::Error, |key| policy.verdict(user, key, now()))
-    };
     let wanted = &query.filter;
-    rows.retain(|(account, inventory, user, key, _)| {
-        let step = crate::rotation::step(user, policy, now(), inventory.seen(user, now())).name();
-        let status = key.map(|key| match key.status.as_str() {
-            "Active" => StatusFilter::Active,
-            "Inactive" => StatusFilter::Inactive,
-            "Expired" => StatusFilter::Expired,
-            _ => StatusFilter::Other,
-        });
-        let lower = user.name.to_lowercase();
-        (wanted.account.is_none() || wanted.account == Some(account.id))
-            && wanted
-                .user
-                .iter()
-                .all(|part| lower.contains(&part.to_lowercase()))
-            && (wanted.status.is_none() || wanted.status == status)
-            && (wanted.verdict.is_none() || wanted.verdict == Some(verdict(user, *key)))
-            && (wanted.step.is_none() || wanted.step == Some(step))
-            && (wanted.exempt.is_none() || wanted.exempt == Some(user.is_exempt(now())))
+    let step = crate::rotation::step(user, policy, now(), inventory.seen(user, now())).name();
+    let status = key.map(|key| match key.status.as_str() {
+        "Active" => StatusFilter::Active,
+        "Inactive" => StatusFilter::Inactive,
+        "Expired" => StatusFilter::Expired,
+        _ => StatusFilter::Other,
     });
-    let flip = query.order == Order::Descending;
-    // The value in the words of the documentation; what has none comes last either way.
-    let value = |row: &(
-        &AccountState,
-        &Arc<Inventory>,
-        &User,
-        Option<&AccessKey>,
-        usize,
-    )|
-     -> Option<(i64, String)> {
-        let (account, inventory, user, key, ordinal) = *row;
-        let due = key
-            .filter(|key| key.is_active())
-            .map(|key| policy.of(user).due_instant(key.created).timestamp());
-        let text = |text: &str| Some((0, text.to_owned()));
-        match query.sort {
-            Sort::Urgency => {
-                let place = VERDICTS
-                    .iter()
-                    .position(|(_, v)| *v == verdict(user, key))
-                    .unwrap();
-                let far = i64::MAX / 8;
-                Some((
-                    i64::try_from(place).unwrap() * far + due.unwrap_or(far - 1),
-                    String::new(),
-                ))
-            }
-            Sort::Account => text(account.id.as_str()),
-            Sort::User => text(&user.name),
-            Sort::Key => key.and_then(|_| text(&snapshot.key_ids.names(user)[ordinal])),
-            Sort::Status => key.and_then(|key| text(key.status.as_str())),
-            Sort::Age => key.map(|key| (key.age(now()).num_seconds(), String::new())),
-            Sort::Left => due.map(|due| (due, String::new())),
-            Sort::LastUsed => key.and_then(|key| match &key.last_use {
-                LastUse::At(used) => Some((used.time.timestamp(), String::new())),
-                LastUse::Never => Some((i64::MIN, String::new())),
-                LastUse::Unknown => None,
-            }),
-            Sort::Step => {
-                let step = crate::rotation::step(user, policy, now(), inventory.seen(user, now()));
-                let place = Step::NAMES
-                    .iter()
-                    .position(|name| *name == step.name())
-                    .unwrap();
-                (place > 0).then(|| (i64::try_from(place).unwrap(), String::new()))
-            }
+    let lower = user.name.to_lowercase();
+    (wanted.account.is_none() || wanted.account == Some(account.id))
+        && wanted
+            .user
+            .iter()
+            .all(|part| lower.contains(&part.to_lowercase()))
+        && (wanted.status.is_none() || wanted.status == status)
+        && (wanted.verdict.is_none() || wanted.verdict == Some(verdict_of(policy, user, key)))
+        && (wanted.step.is_none() || wanted.step == Some(step))
+        && (wanted.exempt.is_none() || wanted.exempt == Some(user.is_exempt(now())))
+}
+
+/// The value that rows are ordered by, in the words of the documentation.
+fn value_of(snapshot: &Snapshot, query: &Query, row: &Place<'_>) -> Option<(i64, String)> {
+    let policy = &snapshot.policy;
+    let (account, inventory, user, key, ordinal) = *row;
+    let due = key
+        .filter(|key| key.is_active())
+        .map(|key| policy.of(user).due_instant(key.created).timestamp());
+    let text = |text: &str| Some((0, text.to_owned()));
+    match query.sort {
+        Sort::Urgency => {
+            let place = VERDICTS
+                .iter()
+                .position(|(_, v)| *v == verdict_of(policy, user, key))
+                .unwrap();
+            let far = i64::MAX / 8;
+            Some((
+                i64::try_from(place).unwrap() * far + due.unwrap_or(far - 1),
+                String::new(),
+            ))
         }
-    };
+        Sort::Account => text(account.id.as_str()),
+        Sort::User => text(&user.name),
+        Sort::Key => key.and_then(|_| text(&snapshot.key_ids.names(user)[ordinal])),
+        Sort::Status => key.and_then(|key| text(key.status.as_str())),
+        Sort::Age => key.map(|key| (key.age(now()).num_seconds(), String::new())),
+        Sort::Left => due.map(|due| (due, String::new())),
+        Sort::LastUsed => key.and_then(|key| match &key.last_use {
+            LastUse::At(last) => Some((last.time.timestamp(), String::new())),
+            LastUse::Never => Some((i64::MIN, String::new())),
+            LastUse::Unknown => None,
+        }),
+        Sort::Step => {
+            let step = crate::rotation::step(user, policy, now(), inventory.seen(user, now()));
+            let place = Step::NAMES
+                .iter()
+                .position(|name| *name == step.name())
+                .unwrap();
+            (place > 0).then(|| (i64::try_from(place).unwrap(), String::new()))
+        }
+    }
+}
+
+/// The rows as one would get them without a thought for speed: all of them, thrown out one by one and
+/// sorted whole. What has no value comes last either way.
+fn naive(snapshot: &Snapshot, query: &Query) -> Vec<(String, String, Option<String>)> {
+    let mut rows = all(snapshot);
+    rows.retain(|row| is_wanted(snapshot, query, row));
+    let flip = query.order == Order::Descending;
+    let value = |row: &Place<'_>| value_of(snapshot, query, row);
     rows.sort_by(|a, b| {
         let (x, y) = (value(a), value(b));
         let by_value = match (&x, &y) {
@@ -275,13 +287,7 @@ fn naive(snapshot: &Snapshot, query: &Query) -> Vec<(String, String, Option<Stri
             (Some(x), Some(y)) => x.cmp(y),
             _ => x.is_none().cmp(&y.is_none()),
         };
-        let rest = |row: &(
-            &AccountState,
-            &Arc<Inventory>,
-            &User,
-            Option<&AccessKey>,
-            usize,
-        )| {
+        let rest = |row: &Place<'_>| {
             (
                 row.0.id,
                 Arc::clone(&row.2.name),

@@ -5,7 +5,7 @@
     reason = "every test binary includes the whole module and uses a part of it"
 )]
 
-use std::{io::Read as _, sync::Arc, time::Duration};
+use std::{fmt::Write as _, io::Read as _, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use http_body_util::BodyExt as _;
@@ -147,10 +147,12 @@ pub(crate) fn hostile_report(names: &[&str]) -> (Exporter, TempDir) {
     let mut report = HEAD.to_owned();
     for name in names.iter().copied().chain(["user\u{202e}nimda"]) {
         let quoted = name.replace('"', "\"\"");
-        report.push_str(&format!(
+        writeln!(
+            report,
             "\"{quoted}\",\"arn:aws:iam::111122223333:user/{quoted}\",2020-01-01T00:00:00+00:00,true,\
-             2026-01-01T00:00:00+00:00,2026-05-31T00:00:00+00:00,\"{quoted}\",\"{quoted}\",false,N/A\n"
-        ));
+             2026-01-01T00:00:00+00:00,2026-05-31T00:00:00+00:00,\"{quoted}\",\"{quoted}\",false,N/A"
+        )
+        .unwrap();
     }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("report.csv");

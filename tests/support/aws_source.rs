@@ -206,8 +206,13 @@ pub struct Refreshing {
 
 impl Refreshing {
     pub fn new(reader: Reader, clock: Clock, timeout: Duration) -> Self {
+        Self::configured(reader, Config::default(), clock, timeout)
+    }
+
+    /// With another configuration than that of no file and no flags.
+    pub fn configured(reader: Reader, config: Config, clock: Clock, timeout: Duration) -> Self {
         let before = Snapshot::before_first_refresh(
-            Arc::new(Policy::default()),
+            Arc::clone(&config.policy),
             KeyIdDisplay::Full,
             INTERVAL,
         );
@@ -218,7 +223,7 @@ impl Refreshing {
             timeout,
         };
         let source = Source::Aws(Box::new(reader.fleet));
-        let (configure, configs) = watch::channel(Arc::new(Config::default()));
+        let (configure, configs) = watch::channel(Arc::new(config));
         let counted = Arc::clone(&counts);
         let refresher = Refresher::new(source, configs, clock, args, counted, publish);
         Self {

@@ -114,14 +114,6 @@ impl Known {
         known
     }
 
-    /// Adds a metric that only some exporters expose.
-    pub(crate) fn and(mut self, metric: &str, labels: &[&str]) -> Self {
-        let mut all = target_labels();
-        all.extend(labels.iter().map(|&label| label.into()));
-        self.metrics.entry(metric.into()).or_insert(all);
-        self
-    }
-
     /// Adds what a file of rules records, each rule seeing those before it, and the series of its alerts. Fails at the
     /// first expression that is wrong.
     pub(crate) fn with_rules(mut self, yaml: &str) -> Result<Self, String> {

@@ -89,7 +89,7 @@ impl Exporter {
         Self::launch(
             "the exporter with a configuration file".to_owned(),
             on_moto(moto, &Moto::anyone())
-                .arg("--refresh.interval=10s")
+                .args(["--refresh.interval=10s", "--web.enable-lifecycle"])
                 .arg(format!("--aws.strategy={}", strategy.name()))
                 .arg(format!("--config.file={}", config.display())),
             ANY_PORT,

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -68,6 +69,14 @@ impl Prometheus {
         Self::start(&config, Some(&shortened(&rules)))
     }
 
+    /// Starts on a configuration whose paths are looked for in `folder`.
+    pub(crate) fn configured(folder: &Path, config: &str) -> Self {
+        let file = folder.join("prometheus.yml");
+        fs::write(&file, config).expect("the folder is writable");
+        let data = TempDir::new().expect("a temporary directory can be made");
+        Self::launch(&file, data)
+    }
+
     fn start(config: &str, rules: Option<&str>) -> Self {
         let data = TempDir::new().expect("a temporary directory can be made");
         let file = data.path().join("prometheus.yml");
@@ -76,7 +85,10 @@ impl Prometheus {
             fs::write(data.path().join("rules.yml"), rules)
                 .expect("the temporary directory is writable");
         }
+        Self::launch(&file, data)
+    }
 
+    fn launch(file: &Path, data: TempDir) -> Self {
         let process = Process::start(
             "prometheus",
             Command::new(tools::tool("prometheus"))

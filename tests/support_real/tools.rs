@@ -30,6 +30,16 @@ pub(crate) fn tool(name: &str) -> PathBuf {
     present(program, name)
 }
 
+/// The folder of the packages that look at pages in a browser.
+pub(crate) fn node_packages() -> PathBuf {
+    let folder = env_path("IAM_KEY_EXPORTER_TEST_TOOLS", "target/tools").join("page");
+    present(
+        folder.join("node_modules/playwright-core"),
+        "playwright-core",
+    );
+    folder
+}
+
 /// A file of the repository.
 pub(crate) fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)

@@ -97,7 +97,8 @@ pub(super) async fn collect(
 
     let mut noted = Troubles::default();
     noted.extend(troubles);
-    let users: Vec<User> = rows.iter().filter_map(|row| memory.user(row)).collect();
+    let mut users: Vec<User> = rows.iter().filter_map(|row| memory.user(row)).collect();
+    users.shrink_to_fit();
     Inventory {
         account,
         user_count: (listing == Listing::Complete).then_some(users.len()),

@@ -140,9 +140,10 @@ fn advice(error: &CallError) -> String {
             "; allow {}:{} (see deploy/aws/{})",
             operation.service().prefix(),
             operation.as_str(),
-            match operation.service() {
-                Service::Organizations => "iam-policy-hub.json",
-                Service::Iam | Service::Sts => "iam-policy.json",
+            match (operation, operation.service()) {
+                (_, Service::Organizations) => "iam-policy-hub.json",
+                (Operation::ListUserTags, _) => "iam-policy-tags.json",
+                (_, Service::Iam | Service::Sts) => "iam-policy.json",
             }
         ),
         Reason::Credentials if error.message.contains("SSO") => {

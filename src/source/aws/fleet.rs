@@ -234,7 +234,7 @@ impl Fleet {
         let mut aws = Aws::new(
             Line::new(Arc::clone(&self.connector), role),
             self.strategy,
-            Arc::clone(&self.policy),
+            &self.policy,
             self.refresh_interval,
         );
         aws.reconfigure(&self.policy, Arc::clone(&self.wanted_tags));

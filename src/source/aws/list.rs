@@ -70,6 +70,7 @@ pub(super) async fn collect(
         RootKeys::default()
     });
     users.sort_by(|a, b| a.name.cmp(&b.name));
+    users.shrink_to_fit();
     Ok(Inventory {
         account,
         user_count: (listing == Listing::Complete).then_some(users.len()),

@@ -80,17 +80,12 @@ pub struct Aws {
 
 impl Aws {
     /// An account that wasn't read yet.
-    fn new(
-        line: Line,
-        strategy: Strategy,
-        policy: Arc<Policy>,
-        refresh_interval: Duration,
-    ) -> Self {
+    fn new(line: Line, strategy: Strategy, policy: &Policy, refresh_interval: Duration) -> Self {
         let interval = TimeDelta::from_std(refresh_interval).unwrap_or(TimeDelta::MAX / 4);
-        let watch = Watch::new(&policy, interval);
+        let watch = Watch::new(policy, interval);
         Self {
             memory: Memory::new(watch.clone()),
-            tags: TagBook::new(&policy, interval),
+            tags: TagBook::new(policy, interval),
             refresh_interval: interval,
             watch,
             saved: None,

@@ -52,12 +52,11 @@ pub(super) async fn members(
     };
     let chosen: Vec<AccountId> = stream::iter(active.keys().copied())
         .map(|id| async move {
-            let is_chosen = match choose(id, None) {
-                Some(is_chosen) => is_chosen,
-                None => {
-                    let tags = directory.tags(id, deadline).await?;
-                    choose(id, Some(&tags)).unwrap_or_default()
-                }
+            let is_chosen = if let Some(is_chosen) = choose(id, None) {
+                is_chosen
+            } else {
+                let tags = directory.tags(id, deadline).await?;
+                choose(id, Some(&tags)).unwrap_or_default()
             };
             Ok((id, is_chosen))
         })

@@ -160,18 +160,17 @@ impl Lane {
     ) -> T {
         let (_turn, permit) = waiting.during(self.admit()).await;
         let mut attempt = std::pin::pin!(attempt);
-        let answer = match timeout(PROMPT, &mut attempt).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                self.is_silent.store(true, Ordering::Relaxed);
-                self.set_place(None);
-                let slow = std::pin::pin!(self::permit(&self.gate.slow));
-                match select(attempt, slow).await {
-                    Either::Left((answer, _)) => answer,
-                    Either::Right((_slow, attempt)) => {
-                        drop(permit);
-                        attempt.await
-                    }
+        let answer = if let Ok(answer) = timeout(PROMPT, &mut attempt).await {
+            answer
+        } else {
+            self.is_silent.store(true, Ordering::Relaxed);
+            self.set_place(None);
+            let slow = std::pin::pin!(self::permit(&self.gate.slow));
+            match select(attempt, slow).await {
+                Either::Left((answer, _)) => answer,
+                Either::Right((_slow, attempt)) => {
+                    drop(permit);
+                    attempt.await
                 }
             }
         };

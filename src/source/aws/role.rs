@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{counts::Operation, reason::Reason, source::accounts::Role};
 
-/// How a session is called in CloudTrail of the role's account unless told otherwise.
+/// How a session is called in `CloudTrail` of the role's account unless told otherwise.
 const SESSION_NAME: &str = "iam-key-exporter";
 
 /// Assumes a role. The SDK has a provider that does, but it can't be given a retry partition of the

@@ -166,12 +166,10 @@ impl TagBook {
     /// The tags that count for a user.
     fn of(&self, user: &str, failed: &HashMap<Arc<str>, CallError>, now: DateTime<Utc>) -> Tags {
         let known = self.known.get(user);
-        match (known, failed.get(user)) {
-            (Some(known), None) => Tags::Known(known.tags.clone()),
-            (Some(known), Some(_)) if now - known.read < BELIEVED => {
-                Tags::Known(known.tags.clone())
-            }
-            (_, Some(error)) => Tags::Unread(error.reason),
+        let believed = known.filter(|known| now - known.read < BELIEVED);
+        match (believed, failed.get(user)) {
+            (Some(known), _) => Tags::Known(known.tags.clone()),
+            (None, Some(error)) => Tags::Unread(error.reason),
             (None, None) => Tags::NotAsked,
         }
     }
@@ -187,9 +185,8 @@ impl TagBook {
                     "tags of users could not be read, so no rule that goes by tags applies to them: \
                     {message}");
             }
-            Some(_) => {}
             None if was_said => tracing::info!(%account, "the tags of users can be read again"),
-            None => {}
+            Some(_) | None => {}
         }
     }
 }

@@ -811,7 +811,7 @@ mod tests {
                 other => panic!("{other:?}"),
             })
             .collect();
-        assert!(std::ptr::eq(&**services[0], &**services[1]));
+        assert!(std::ptr::eq(services[0].as_ptr(), services[1].as_ptr()));
     }
 
     fn any_time() -> impl Strategy<Value = DateTime<Utc>> {

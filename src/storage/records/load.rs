@@ -108,13 +108,13 @@ impl Loader {
             listing: inventory
                 .truncated
                 .map_or(Listing::Complete, |text| Listing::Truncated(reason(text))),
-            troubles: inventory.troubles.into_iter().map(trouble).collect(),
+            troubles: inventory.troubles.iter().map(trouble).collect(),
         })
     }
 
     fn user(&mut self, user: User<'_>) -> Result<inventory::User, Flaw> {
         let name = self.texts.get(user.name);
-        let keys = self.keys(user.keys)?;
+        let keys = keys(&user.keys)?;
         let read = match user.unread {
             None => inventory::User::read(name, keys),
             Some(text) => inventory::User::unread(name, keys, reason(text)),
@@ -139,36 +139,6 @@ impl Loader {
         }
     }
 
-    fn keys(&mut self, keys: Vec<Key<'_>>) -> Result<Vec<AccessKey>, Flaw> {
-        keys.into_iter().map(|key| self.key(key)).collect()
-    }
-
-    fn key(&mut self, key: Key<'_>) -> Result<AccessKey, Flaw> {
-        Ok(AccessKey {
-            name: key_name(key.name),
-            status: match key.status {
-                Status::Active => KeyStatus::Active,
-                Status::Inactive => KeyStatus::Inactive,
-                Status::Expired => KeyStatus::Expired,
-                Status::Other(text) => KeyStatus::from(text),
-            },
-            created: instant(key.created)?,
-            last_use: match key.last_use {
-                LastUse::Unknown => key::LastUse::Unknown,
-                LastUse::Never => key::LastUse::Never,
-                LastUse::At {
-                    time,
-                    service,
-                    region,
-                } => key::LastUse::At(UsedAt {
-                    time: instant(time)?,
-                    service: service.into(),
-                    region: region.into(),
-                }),
-            },
-        })
-    }
-
     /// What is remembered, unless it is of a report that doesn't exist yet: then no later report would
     /// be believed, and everybody is better listed again.
     fn memory(
@@ -185,7 +155,7 @@ impl Loader {
         let mut users = HashMap::with_capacity(memory.users.len());
         for known in memory.users {
             let name = self.texts.get(known.name);
-            let known = self.known(known, inventory.get(&*name).copied())?;
+            let known = known_user(known, inventory.get(&*name).copied())?;
             if users.insert(name, Box::new(known)).is_some() {
                 return Err(Flaw::Records("a user is remembered twice".into()));
             }
@@ -213,35 +183,31 @@ impl Loader {
         let newest = reports.chain(remembered.asked_since).max();
         Ok((newest <= Some(self.now)).then_some(remembered))
     }
+}
 
-    fn known(
-        &mut self,
-        known: Known<'_>,
-        user: Option<&inventory::User>,
-    ) -> Result<aws::Known, Flaw> {
-        Ok(aws::Known {
-            keys: match (known.keys, user) {
-                (Some(keys), _) => self.keys(keys)?.into(),
-                (None, Some(user)) => user.keys.clone(),
-                (None, None) => {
-                    return Err(Flaw::Records("the keys of a user who is not there".into()));
-                }
-            },
-            last: match known.listing {
-                LastListing::Read => aws::LastListing::Read,
-                LastListing::Gone => aws::LastListing::Gone,
-                LastListing::Failed(text) => aws::LastListing::Failed(reason(text)),
-            },
-            lost: known
-                .lost
-                .into_iter()
-                .map(instant)
-                .collect::<Result<_, _>>()?,
-            row: fingerprint(known.row)?,
-            generated: instant(known.generated)?,
-            agrees: known.agrees,
-        })
-    }
+fn known_user(known: Known<'_>, user: Option<&inventory::User>) -> Result<aws::Known, Flaw> {
+    Ok(aws::Known {
+        keys: match (known.keys, user) {
+            (Some(known), _) => keys(&known)?.into(),
+            (None, Some(user)) => user.keys.clone(),
+            (None, None) => {
+                return Err(Flaw::Records("the keys of a user who is not there".into()));
+            }
+        },
+        last: match known.listing {
+            LastListing::Read => aws::LastListing::Read,
+            LastListing::Gone => aws::LastListing::Gone,
+            LastListing::Failed(text) => aws::LastListing::Failed(reason(text)),
+        },
+        lost: known
+            .lost
+            .into_iter()
+            .map(instant)
+            .collect::<Result<_, _>>()?,
+        row: fingerprint(known.row)?,
+        generated: instant(known.generated)?,
+        agrees: known.agrees,
+    })
 }
 
 fn senseless(account: AccountId, what: &str) -> Flaw {
@@ -270,11 +236,41 @@ fn reason(name: &str) -> Reason {
     Reason::ALL.into_iter().find(named).unwrap_or(Reason::Other)
 }
 
-fn trouble(trouble: Trouble<'_>) -> inventory::Trouble {
+fn trouble(trouble: &Trouble<'_>) -> inventory::Trouble {
     inventory::Trouble {
         reason: reason(trouble.reason),
         message: trouble.message.to_owned(),
     }
+}
+
+fn keys(keys: &[Key<'_>]) -> Result<Vec<AccessKey>, Flaw> {
+    keys.iter().map(key).collect()
+}
+
+fn key(key: &Key<'_>) -> Result<AccessKey, Flaw> {
+    Ok(AccessKey {
+        name: key_name(key.name),
+        status: match key.status {
+            Status::Active => KeyStatus::Active,
+            Status::Inactive => KeyStatus::Inactive,
+            Status::Expired => KeyStatus::Expired,
+            Status::Other(text) => KeyStatus::from(text),
+        },
+        created: instant(key.created)?,
+        last_use: match key.last_use {
+            LastUse::Unknown => key::LastUse::Unknown,
+            LastUse::Never => key::LastUse::Never,
+            LastUse::At {
+                time,
+                service,
+                region,
+            } => key::LastUse::At(UsedAt {
+                time: instant(time)?,
+                service: service.into(),
+                region: region.into(),
+            }),
+        },
+    })
 }
 
 fn key_name(name: KeyName<'_>) -> key::KeyName {

@@ -188,7 +188,7 @@ impl<'a> Memory<'a> {
             .iter()
             .map(|user| (&*user.name, &user.keys[..]))
             .collect();
-        let known = |(name, known): (&'a Arc<str>, &'a Box<aws::Known>)| {
+        let known = |(name, known): (&'a Arc<str>, &'a aws::Known)| {
             let aws::Known {
                 keys,
                 last,
@@ -196,7 +196,7 @@ impl<'a> Memory<'a> {
                 row,
                 generated,
                 agrees,
-            } = &**known;
+            } = known;
             let is_shared = inventory.get(&**name) == Some(&&keys[..]);
             Known {
                 name,
@@ -218,7 +218,10 @@ impl<'a> Memory<'a> {
         };
         let user = |(name, path): (&'a Arc<str>, &'a Arc<str>)| Unreported { name, path };
         let mut memory = Self {
-            users: users.iter().map(known).collect(),
+            users: users
+                .iter()
+                .map(|(name, user)| known((name, user)))
+                .collect(),
             unreported: unreported.users.iter().map(user).collect(),
             unreported_of: unreported.generated.map(Time::from),
             lost: unreported.lost.iter().map(lost).collect(),

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     inventory::Exemption,
     key::{LastUse, days},
+    reason::Reason,
     snapshot::{AccountState, Snapshot},
     web::{body::ResponseBody, routes::Asked},
     worklist::{
@@ -73,7 +74,8 @@ struct Exempt<'a> {
 #[derive(Serialize)]
 struct Command<'a> {
     purpose: &'static str,
-    command: String,
+    #[serde(rename = "command")]
+    line: String,
     argv: &'a [String],
 }
 
@@ -132,7 +134,7 @@ fn key<'a>(item: &'a Item<'a>, asked: &Asked<'_>) -> Key<'a> {
         due: row.due.map(instant),
         days_left: item.left.map(days),
         last_used: row.key.map(|key| last_used(&key.last_use)),
-        unread_reason: row.user.unread_reason().map(|reason| reason.as_str()),
+        unread_reason: row.user.unread_reason().map(Reason::as_str),
         exemption: row
             .user
             .exemption
@@ -154,7 +156,7 @@ fn key<'a>(item: &'a Item<'a>, asked: &Asked<'_>) -> Key<'a> {
             .iter()
             .map(|(purpose, command)| Command {
                 purpose,
-                command: command.line(),
+                line: command.line(),
                 argv: command.argv(),
             })
             .collect(),

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{instant, json, keys::is_complete, problem::bad_parameter};
 use crate::{
-    key::{AccountId, days},
+    key::days,
     metrics::exporter::{REVISION, VERSION},
     policy::{self, Boundary},
     rotation::Step,
@@ -77,7 +77,8 @@ struct Ages {
 
 #[derive(Serialize)]
 struct Account<'a> {
-    account_id: &'a str,
+    #[serde(rename = "account_id")]
+    id: &'a str,
     name: Option<&'a str>,
     alias: Option<&'a str>,
     partition: Option<&'a str>,
@@ -176,7 +177,7 @@ fn account(account: &AccountState) -> Account<'_> {
     let inventory = account.inventory.as_deref();
     let named = inventory.map(|inventory| &inventory.account);
     Account {
-        account_id: AccountId::as_str(&account.id),
+        id: account.id.as_str(),
         name: named.and_then(|named| named.name.as_deref()),
         alias: named.and_then(|named| named.alias.as_deref()),
         partition: named.map(|named| &*named.partition),

@@ -95,6 +95,15 @@ pub(super) fn check(
     })
 }
 
+/// What is asked of clients, for a section that passed the check.
+pub(super) fn name(section: &TlsSection) -> &str {
+    let asked = section.client_auth_type.as_ref();
+    asked
+        .map(|asked| asked.value.as_str())
+        .filter(|name| !name.is_empty())
+        .unwrap_or(TYPES[0].0)
+}
+
 fn auth_type(asked: Option<&Spanned<String>>) -> Result<ClientAuth, YamlError> {
     let Some(asked) = asked.filter(|asked| !asked.value.is_empty()) else {
         return Ok(ClientAuth::None);

@@ -1,6 +1,7 @@
 //! The web configuration file: TLS, headers, users and the rate limit, in exporter-toolkit's format.
 
 mod client_auth;
+mod command;
 mod file;
 mod headers;
 mod names;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use hyper::HeaderMap;
 
 use crate::yaml::{self, FileError, YamlError};
+pub use command::{CheckArgs, Command, check};
 use file::File;
 pub use rate::RateLimit;
 pub use tls::Tls;
@@ -56,7 +58,7 @@ pub(super) fn read(path: &Path) -> Reading {
     let result = yaml::load(path).and_then(|file| {
         // An empty folder is the working directory, as with the file's own path.
         let folder = path.parent().unwrap_or_else(|| Path::new(""));
-        check(&file, folder, &mut files).map_err(|error| FileError::Content {
+        checked(&file, folder, &mut files).map_err(|error| FileError::Content {
             path: path.to_owned(),
             error,
         })
@@ -72,7 +74,7 @@ pub fn validate(path: &Path) -> Result<WebConfig, FileError> {
     read(path).result
 }
 
-fn check(file: &File, folder: &Path, files: &mut Vec<PathBuf>) -> Result<WebConfig, YamlError> {
+fn checked(file: &File, folder: &Path, files: &mut Vec<PathBuf>) -> Result<WebConfig, YamlError> {
     let http = file.http_server_config.as_ref();
     let http2 = http.and_then(|http| http.http2).unwrap_or(true);
     let tls = match &file.tls_server_config {

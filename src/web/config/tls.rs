@@ -25,11 +25,19 @@ const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
 
 /// What a TLS server needs to know, but for the protocols on top of it.
 #[derive(Clone)]
-pub struct Tls(Arc<ServerConfig>);
+pub struct Tls {
+    config: Arc<ServerConfig>,
+    summary: String,
+}
 
 impl Tls {
     pub(in crate::web) fn server_config(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.0)
+        Arc::clone(&self.config)
+    }
+
+    /// What is spoken, and who may, in a few words.
+    pub(super) fn summary(&self) -> &str {
+        &self.summary
     }
 }
 
@@ -83,7 +91,24 @@ pub(super) fn check(
     } else {
         vec![b"http/1.1".to_vec()]
     };
-    Ok(Some(Tls(Arc::new(config))))
+    let versions: Vec<_> = versions
+        .iter()
+        .filter_map(|version| version.version.as_str())
+        .map(|name| name.replace('_', "."))
+        .collect();
+    Ok(Some(Tls {
+        config: Arc::new(config),
+        summary: format!(
+            "{}; {}; {}",
+            versions.join(", "),
+            if http2 {
+                "HTTP/2 and HTTP/1.1"
+            } else {
+                "HTTP/1.1"
+            },
+            client_auth::name(section),
+        ),
+    }))
 }
 
 /// The cipher suites and curves asked for, or all.

@@ -25,6 +25,11 @@ impl Users {
         self.0.is_empty()
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The bcrypt hash of a user's password. The map's keyed hashing hides which names are nearly right.
     pub(in crate::web) fn hash_of(&self, name: &[u8]) -> Option<&str> {
         self.0.get(name).map(String::as_str)

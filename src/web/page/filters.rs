@@ -26,32 +26,32 @@ pub(super) fn form(query: &Query, snapshot: &Snapshot) -> Markup {
                     placeholder="part of the name" value=(shown(filter.user.as_deref().unwrap_or_default()));
             }
             (account(query, snapshot))
-            (select("Verdict", "verdict", "all", VERDICTS.map(|(name, verdict)| Choice {
+            (select("Verdict", "verdict", "all", &VERDICTS.map(|(name, verdict)| Choice {
                 name,
                 words: if name == "skip" { "not active or exempt" } else { verdict_words(verdict, false) },
                 is_chosen: filter.verdict == Some(verdict),
             })))
-            (select("Status", "status", "all", StatusFilter::ALL.map(|(name, status)| Choice {
+            (select("Status", "status", "all", &StatusFilter::ALL.map(|(name, status)| Choice {
                 name,
                 words: name,
                 is_chosen: filter.status == Some(status),
             })))
-            (select("Next step", "step", "all", Step::NAMES.map(|name| Choice {
+            (select("Next step", "step", "all", &Step::NAMES.map(|name| Choice {
                 name,
                 words: step_words(name),
                 is_chosen: filter.step == Some(name),
             })))
-            (select("Exempt", "exempt", "all", [(true, "yes"), (false, "no")].map(|(value, name)| Choice {
+            (select("Exempt", "exempt", "all", &[(true, "yes"), (false, "no")].map(|(value, name)| Choice {
                 name,
                 words: name,
                 is_chosen: filter.exempt == Some(value),
             })))
-            (select("Sort by", "sort", "", Sort::ALL.map(|(name, sort)| Choice {
+            (select("Sort by", "sort", "", &Sort::ALL.map(|(name, sort)| Choice {
                 name,
                 words: sort_words(sort),
                 is_chosen: query.sort == sort,
             })))
-            (select("Order", "order", "", Order::ALL.map(|(name, order)| Choice {
+            (select("Order", "order", "", &Order::ALL.map(|(name, order)| Choice {
                 name,
                 words: if order == Order::Ascending { "ascending" } else { "descending" },
                 is_chosen: query.order == order,
@@ -121,13 +121,13 @@ struct Choice {
 }
 
 /// A list to choose from; `all` is what choosing nothing is called, where that is possible.
-fn select<const N: usize>(label: &str, name: &str, all: &str, choices: [Choice; N]) -> Markup {
+fn select<const N: usize>(label: &str, name: &str, all: &str, choices: &[Choice; N]) -> Markup {
     html! {
         label {
             span { (label) }
             select name=(name) {
                 @if !all.is_empty() { option value="" { (all) } }
-                @for choice in &choices {
+                @for choice in choices {
                     option value=(choice.name) selected[choice.is_chosen] { (choice.words) }
                 }
             }

@@ -181,7 +181,7 @@ fn item(item: &Item<'_>, number: usize, now: DateTime<Utc>) -> Markup {
                     _ => span.soft { "–" },
                 }
             }
-            td.amount role="cell" data-label="Last used" {
+            td.used role="cell" data-label="Last used" {
                 @if let Some(key) = row.key { (last_use(&key.last_use, now)) }
             }
             td.step role="cell" data-label="Next step" { (step(item, number)) }

@@ -25,19 +25,21 @@ impl Acceptor {
         }
     }
 
-    /// The next connection. Dropping the future loses none.
-    pub(super) async fn accept(&mut self) -> TcpStream {
-        loop {
-            if let Some(resume) = self.trouble.paused_until {
-                sleep_until(resume).await;
-                self.trouble.paused_until = None;
+    /// The next connection; none if there can't be one now, in which case the next call waits first. Dropping the
+    /// future loses no connection.
+    pub(super) async fn accept(&mut self) -> Option<TcpStream> {
+        if let Some(resume) = self.trouble.paused_until {
+            sleep_until(resume).await;
+            self.trouble.paused_until = None;
+        }
+        match self.accept_one().await {
+            Ok(stream) => {
+                self.trouble.end();
+                Some(stream)
             }
-            match self.accept_one().await {
-                Ok(stream) => {
-                    self.trouble.end();
-                    return stream;
-                }
-                Err(error) => self.trouble.note(&error),
+            Err(error) => {
+                self.trouble.note(&error);
+                None
             }
         }
     }
@@ -157,7 +159,7 @@ mod tests {
             .note(&io::Error::other("too many open files"));
         let _client = TcpStream::connect(address).await.unwrap();
         let paused = Instant::now();
-        acceptor.accept().await;
+        assert!(acceptor.accept().await.is_some());
         assert!(paused.elapsed() >= Trouble::FIRST_PAUSE);
         assert!(acceptor.trouble.pause.is_none());
     }

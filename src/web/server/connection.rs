@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::rt::{Executor, Read, Write};
 use hyper::server::conn::{http1, http2};
@@ -253,15 +253,18 @@ impl<H> Requests<H> {
     {
         let under_way = self.activity.begin();
         let version = request.version();
+        // Nobody reads a body, and what comes after one that was skipped could be anything.
+        let has_body = !request.body().is_end_stream();
         let mut response = (self.handler)(request).await;
-        if self.is_outdated() {
-            // HTTP/1.1 has no other way to say so that can't cross the next request.
-            if version == Version::HTTP_2 {
+        let is_outdated = self.is_outdated();
+        if version == Version::HTTP_2 {
+            if is_outdated {
                 self.retire.notify_one();
-            } else {
-                let close = HeaderValue::from_static("close");
-                response.headers_mut().insert(CONNECTION, close);
             }
+        } else if is_outdated || has_body {
+            // HTTP/1.1 has no other way to say so that can't cross the next request.
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
         }
         Ok(response.map(|body| Tracked::new(body, under_way)))
     }

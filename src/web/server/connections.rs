@@ -64,7 +64,7 @@ impl Connections {
     /// nothing must not keep others out.
     pub(super) async fn make_room(&mut self) {
         loop {
-            let look_again = self.cut_idlest(Instant::now());
+            let look_again = self.cut_if_full();
             tokio::select! {
                 ended = next_ended(&mut self.tasks) => {
                     self.open.remove(&ended);
@@ -76,24 +76,38 @@ impl Connections {
     }
 
     /// Cuts off a connection if one has to go, and tells when to look again.
-    fn cut_idlest(&self, now: Instant) -> Option<Instant> {
+    fn cut_if_full(&self) -> Option<Instant> {
         if self.has_room() {
             return None;
         }
-        let Limits { grace, .. } = self.limits;
-        let idle = self.open.values().filter_map(|(task, activity)| {
-            let since = activity.idle_since()?;
-            Some((since + grace, task))
-        });
-        match idle.min_by_key(|(due, _)| *due) {
+        let now = Instant::now();
+        let again = now + self.limits.grace;
+        match self.idlest() {
             Some((due, _)) if due > now => Some(due),
             Some((_, task)) => {
-                tracing::debug!("an idle connection was cut off, for all are taken");
-                task.abort();
-                Some(now + grace)
+                cut(task);
+                Some(again)
             }
-            None => Some(now + grace),
+            None => Some(again),
         }
+    }
+
+    /// Cuts off the connection that has been without a request for longest, if that is long enough.
+    pub(super) fn cut_idlest(&self) {
+        if let Some((due, task)) = self.idlest()
+            && due <= Instant::now()
+        {
+            cut(task);
+        }
+    }
+
+    /// The connection that has been without a request for longest, and when it may be cut off for that.
+    fn idlest(&self) -> Option<(Instant, &AbortHandle)> {
+        let idle = self.open.values().filter_map(|(task, activity)| {
+            let since = activity.idle_since()?;
+            Some((since + self.limits.grace, task))
+        });
+        idle.min_by_key(|(due, _)| *due)
     }
 
     pub(super) async fn drain(self) {
@@ -117,6 +131,11 @@ impl Connections {
             tasks.shutdown().await;
         }
     }
+}
+
+fn cut(connection: &AbortHandle) {
+    tracing::debug!("an idle connection was cut off, for others wait");
+    connection.abort();
 }
 
 /// Waits for the end of a task; forever, if there is none.

@@ -91,8 +91,10 @@ impl Bound {
                 biased;
                 () = &mut shutdown => break,
                 () = connections.make_room() => {}
-                stream = acceptor.accept(), if has_room => {
-                    connections.serve(stream, handler.clone());
+                accepted = acceptor.accept(), if has_room => match accepted {
+                    Some(stream) => connections.serve(stream, handler.clone()),
+                    // Out of descriptors, most likely, which idle connections hold.
+                    None => connections.cut_idlest(),
                 }
             }
         }

@@ -201,14 +201,18 @@ impl Memory {
     /// The old keys that are gone, by the user who held them: deleted, or still held by a user who
     /// was renamed.
     pub(crate) fn lost(&self, now: DateTime<Utc>) -> HashSet<(Arc<str>, DateTime<Utc>)> {
-        let of_user = |(user, known): (&Arc<str>, &Box<Known>)| {
+        let of_user = |(user, known): (&Arc<str>, &Known)| {
             let old = known
                 .lost
                 .iter()
                 .filter(|key| self.watch.is_old(**key, now));
             old.map(|key| (Arc::clone(user), *key)).collect::<Vec<_>>()
         };
-        self.remembered.users.iter().flat_map(of_user).collect()
+        let users = self.remembered.users.iter();
+        users
+            .map(|(user, known)| (user, &**known))
+            .flat_map(of_user)
+            .collect()
     }
 
     /// The keys whose last use has to be asked for: the report can't tell it of those that match no

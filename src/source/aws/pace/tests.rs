@@ -247,12 +247,6 @@ async fn hanging_accounts_delay_the_others_by_less_than_a_twentieth() {
             () = never => unreachable!("the hanging ones never end"),
         };
         took.sort_unstable();
-        println!(
-            "{:?} {:?} {:?}",
-            took[0],
-            took[500.min(took.len() - 1)],
-            took.last()
-        );
         took[took.len() * 99 / 100]
     }
     for within in [Duration::ZERO, Duration::from_mins(1)] {

@@ -1,0 +1,188 @@
+//! An AWS in memory, with any number of accounts behind roles: answers take no time, or exactly as
+//! long as told, so that a test can pause the clock.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use aws_smithy_runtime_api::{
+    client::{
+        http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn},
+        orchestrator::{HttpRequest, HttpResponse},
+    },
+    http::StatusCode,
+};
+use aws_smithy_types::body::SdkBody;
+use iam_key_exporter::{
+    clock::Clock,
+    config::Config,
+    source::{
+        accounts::{Accounts, Role},
+        aws::{Origin, Settings, Strategy},
+    },
+};
+use tokio::time::Instant;
+
+use crate::support::aws_source::{Reader, Refreshing, config, settings};
+
+/// The accounts.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Cloud(Arc<Mutex<State>>);
+
+/// What the accounts do, and what was asked of them.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    /// The accounts that never answer, by id.
+    pub(crate) hang: BTreeSet<String>,
+    /// The accounts that refuse, by id.
+    pub(crate) denied: BTreeSet<String>,
+    /// How long an account takes to list its users.
+    pub(crate) latency: BTreeMap<String, Duration>,
+    /// Whether the calls with the exporter's own credentials never end, save for assuming roles.
+    pub(crate) hub_hangs: bool,
+    /// When the users of an account were listed.
+    pub(crate) reads: BTreeMap<String, Vec<Instant>>,
+}
+
+impl Cloud {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().expect("nothing panics with the lock")
+    }
+
+    /// When each account was read.
+    pub(crate) fn reads(&self) -> BTreeMap<String, Vec<Instant>> {
+        self.state().reads.clone()
+    }
+
+    pub(crate) fn total(&self) -> usize {
+        self.state().reads.values().map(Vec::len).sum()
+    }
+
+    /// A refresher over these accounts.
+    pub(crate) fn refreshing(&self, accounts: Accounts) -> Refreshing {
+        let connector = SharedHttpConnector::new(self.clone());
+        let sdk = config("http://localhost")
+            .into_builder()
+            .http_client(http_client_fn(move |_, _| connector.clone()))
+            .build();
+        let settings = Settings {
+            origin: Origin::Config(Box::new(sdk)),
+            ..settings("")
+        };
+        let config = Config {
+            accounts,
+            ..Config::default()
+        };
+        let policy = (*config.policy).clone();
+        let reader = Reader::with(settings, Strategy::List, policy);
+        Refreshing::configured(reader, config, Clock::System, Duration::from_mins(1))
+    }
+}
+
+/// An id of 12 digits.
+pub(crate) fn id(number: usize) -> String {
+    format!("{number:012}")
+}
+
+/// A role in each of these accounts.
+pub(crate) fn listed(numbers: impl IntoIterator<Item = usize>) -> Accounts {
+    let role = |number| Role {
+        arn: format!("arn:aws:iam::{}:role/reader", id(number))
+            .parse()
+            .expect("the ARN of a role"),
+        external_id: None,
+        session_name: None,
+        name: None,
+        region: None,
+    };
+    Accounts::Listed(numbers.into_iter().map(role).collect())
+}
+
+impl HttpConnector for Cloud {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let form = request.body().bytes().unwrap_or_default();
+        let form = String::from_utf8_lossy(form).into_owned();
+        let between = |text: &str, start: &str, length: usize| {
+            let (_, rest) = text.split_once(start)?;
+            rest.get(..length).map(str::to_owned)
+        };
+        let role_account = between(&form, "RoleArn=arn%3Aaws%3Aiam%3A%3A", 12);
+        if let Some(account) = role_account {
+            return answer(200, assumed(&account));
+        }
+        let signed = request.headers().get("authorization").unwrap_or_default();
+        let Some(account) = between(signed, "Credential=ASIA", 12) else {
+            assert!(self.state().hub_hangs, "not expected: {form}");
+            return HttpConnectorFuture::new(std::future::pending());
+        };
+        let is_listing = form.starts_with("Action=ListUsers&");
+        let mut state = self.state();
+        if is_listing {
+            let reads = state.reads.entry(account.clone()).or_default();
+            reads.push(Instant::now());
+        }
+        if state.hang.contains(&account) {
+            return HttpConnectorFuture::new(std::future::pending());
+        }
+        if state.denied.contains(&account) {
+            return answer(403, DENIED.to_owned());
+        }
+        let latency = state.latency.get(&account).copied().filter(|_| is_listing);
+        let found = found(&form);
+        HttpConnectorFuture::new(async move {
+            tokio::time::sleep(latency.unwrap_or_default()).await;
+            Ok(response(200, found))
+        })
+    }
+}
+
+const DENIED: &str = "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code>\
+    <Message>no</Message></Error></ErrorResponse>";
+
+fn answer(status: u16, body: String) -> HttpConnectorFuture {
+    HttpConnectorFuture::ready(Ok(response(status, body)))
+}
+
+fn response(status: u16, body: String) -> HttpResponse {
+    let status = StatusCode::try_from(status).expect("a constant");
+    HttpResponse::new(status, SdkBody::from(body))
+}
+
+/// A session whose access key id tells the account.
+fn assumed(account: &str) -> String {
+    format!(
+        "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>ASIA{account}</AccessKeyId>\
+         <SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken>\
+         <Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>"
+    )
+}
+
+/// What every account holds: a user with a key of 2020.
+fn found(form: &str) -> String {
+    let name = form
+        .strip_prefix("Action=")
+        .and_then(|form| form.split('&').next())
+        .expect("a call says which it is");
+    let result = match name {
+        "ListUsers" => {
+            "<IsTruncated>false</IsTruncated><Users><member><Path>/</Path><UserName>app</UserName>\
+             <UserId>AIDA</UserId><Arn>arn:aws:iam::1:user/app</Arn>\
+             <CreateDate>2020-01-01T00:00:00Z</CreateDate></member></Users>"
+        }
+        "ListAccessKeys" => {
+            "<IsTruncated>false</IsTruncated><AccessKeyMetadata><member><UserName>app</UserName>\
+             <AccessKeyId>AKIAAPP0000000000000</AccessKeyId><Status>Active</Status>\
+             <CreateDate>2020-01-01T00:00:00Z</CreateDate></member></AccessKeyMetadata>"
+        }
+        "GetAccessKeyLastUsed" => {
+            "<UserName>app</UserName><AccessKeyLastUsed><Region>N/A</Region>\
+             <ServiceName>N/A</ServiceName></AccessKeyLastUsed>"
+        }
+        "GetAccountSummary" => "<SummaryMap/>",
+        "ListAccountAliases" => "<IsTruncated>false</IsTruncated><AccountAliases/>",
+        other => panic!("{other} is not expected"),
+    };
+    format!("<{name}Response><{name}Result>{result}</{name}Result></{name}Response>")
+}

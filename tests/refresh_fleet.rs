@@ -1,0 +1,511 @@
+//! The refresher over many accounts: turns, neighbours that hang or fail, what is published, and
+//! another configuration.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test may panic, and so may what prepares it"
+)]
+
+#[path = "refresh/cloud.rs"]
+mod cloud;
+mod support;
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use chrono::TimeDelta;
+use cloud::{Cloud, id, listed};
+use iam_key_exporter::{
+    clock::Clock,
+    config::Config,
+    counts::{RefreshCounts, StorageCounts},
+    inventory::Exemption,
+    policy::{ExemptionRule, Matcher, Override, Policy, Thresholds, Verdict},
+    reason::Reason,
+    snapshot::{AccountState, Snapshot},
+    source::accounts::{Accounts, DISCOVERY_INTERVAL, Organization},
+    storage::Storage,
+};
+use support::aws_source::{INTERVAL, Logs};
+use tokio::{
+    sync::{oneshot, watch},
+    task::JoinHandle,
+    time::{Instant, sleep},
+};
+
+/// A refresher that runs.
+struct Running {
+    snapshot: watch::Receiver<Arc<Snapshot>>,
+    configure: watch::Sender<Arc<Config>>,
+    counts: Arc<RefreshCounts>,
+    stop: oneshot::Sender<()>,
+    ended: JoinHandle<()>,
+}
+
+impl Running {
+    fn start(cloud: &Cloud, accounts: Accounts) -> Self {
+        let refreshing = cloud.refreshing(accounts);
+        let (stop, stopped) = oneshot::channel();
+        let run = refreshing.refresher.run(async {
+            let _ = stopped.await;
+        });
+        Self {
+            snapshot: refreshing.snapshot,
+            configure: refreshing.configure,
+            counts: refreshing.counts,
+            stop,
+            ended: tokio::spawn(run),
+        }
+    }
+
+    /// Waits until the snapshot is as wanted, for a day at most.
+    async fn until(&mut self, wanted: impl FnMut(&Arc<Snapshot>) -> bool) -> Arc<Snapshot> {
+        let wait = self.snapshot.wait_for(wanted);
+        let snapshot = tokio::time::timeout(Duration::from_hours(24), wait).await;
+        Arc::clone(
+            &snapshot
+                .expect("it comes in time")
+                .expect("the refresher runs"),
+        )
+    }
+
+    async fn ready(&mut self) -> Arc<Snapshot> {
+        self.until(|snapshot| snapshot.is_ready()).await
+    }
+
+    fn now(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshot.borrow())
+    }
+
+    async fn stop(self) {
+        self.stop.send(()).unwrap();
+        self.ended.await.unwrap();
+    }
+}
+
+fn ids(snapshot: &Snapshot) -> Vec<String> {
+    let ids = snapshot.accounts.iter();
+    ids.map(|account| account.id.to_string()).collect()
+}
+
+/// The verdict on the only key of each account that was ever read.
+fn verdicts(snapshot: &Snapshot) -> Vec<Verdict> {
+    let now = Clock::System.now();
+    let accounts = snapshot.accounts.iter();
+    accounts
+        .filter_map(|account| account.inventory.as_ref())
+        .map(|inventory| {
+            let user = &inventory.users[0];
+            snapshot.policy.verdict(user, &user.keys[0], now)
+        })
+        .collect()
+}
+
+/// The timer's own resolution, and some.
+const TICK: Duration = Duration::from_millis(20);
+
+#[tokio::test(start_paused = true)]
+async fn every_account_is_read_at_once_and_then_at_its_turn_spread_over_the_interval() {
+    const ACCOUNTS: usize = 200;
+    let cloud = Cloud::default();
+    let start = Instant::now();
+    let mut running = Running::start(&cloud, listed(0..ACCOUNTS));
+    running.ready().await;
+    assert!(start.elapsed() < Duration::from_secs(1));
+    sleep(INTERVAL.mul_f64(3.6)).await;
+
+    let mut windows = [0_u32; 20];
+    for (account, reads) in cloud.reads() {
+        let gaps: Vec<_> = reads.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!(gaps.len() >= 3, "{account}: {gaps:?}");
+        let half = INTERVAL / 2;
+        assert!(
+            gaps[0] >= half && gaps[0] < 3 * half + TICK,
+            "{account}: {gaps:?}"
+        );
+        for gap in &gaps[1..] {
+            let off = gap.abs_diff(INTERVAL);
+            assert!(off < TICK, "{account}: {gaps:?}");
+        }
+        let into = (reads[2] - start).as_secs_f64() % INTERVAL.as_secs_f64();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a part of the interval"
+        )]
+        let window = (into / INTERVAL.as_secs_f64() * 20.0) as usize;
+        windows[window] += 1;
+    }
+    // 10 are expected in each.
+    assert!(
+        windows.iter().all(|count| (1..30).contains(count)),
+        "{windows:?}"
+    );
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_hangs_delays_no_other() {
+    let cloud = Cloud::default();
+    cloud.state().hang.insert(id(7));
+    let start = Instant::now();
+    let mut running = Running::start(&cloud, listed(0..20));
+    let others = running
+        .until(|snapshot| snapshot.accounts.len() == 19)
+        .await;
+    assert!(
+        start.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        start.elapsed()
+    );
+    assert!(!others.is_ready(), "one account wasn't tried yet");
+
+    let all = running.ready().await;
+    assert!(
+        start.elapsed() <= Duration::from_secs(66),
+        "{:?}",
+        start.elapsed()
+    );
+    let hanging = &all.accounts[7];
+    assert_eq!(hanging.failures, [Reason::Timeout]);
+    assert!(hanging.inventory.is_none());
+
+    sleep(INTERVAL * 3).await;
+    let reads = cloud.reads();
+    for number in (0..20).filter(|number| *number != 7) {
+        let reads = &reads[&id(number)];
+        assert!(
+            reads[1] - reads[0] < INTERVAL / 2 * 3 + TICK,
+            "{number}: {reads:?}"
+        );
+        assert!(
+            (reads[2] - reads[1]).abs_diff(INTERVAL) < TICK,
+            "{number}: {reads:?}"
+        );
+    }
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_account_that_fails_is_tried_again_with_pauses_that_double() {
+    let cloud = Cloud::default();
+    cloud.state().denied.insert(id(1));
+    let mut running = Running::start(&cloud, listed(0..3));
+    running.ready().await;
+    sleep(Duration::from_secs(75)).await;
+    let reads = cloud.reads();
+    let failed = &reads[&id(1)];
+    let gaps: Vec<_> = failed.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert_eq!(gaps.len(), 3, "{gaps:?}");
+    for (gap, seconds) in gaps.iter().zip([10, 20, 40]) {
+        let expected = Duration::from_secs(seconds);
+        assert!(
+            *gap >= expected && *gap < expected.mul_f64(1.1) + TICK,
+            "{gaps:?}"
+        );
+    }
+    assert_eq!((reads[&id(0)].len(), reads[&id(2)].len()), (1, 1));
+
+    cloud.state().denied.clear();
+    let up = running.until(|snapshot| snapshot.accounts[1].is_up()).await;
+    assert_eq!(verdicts(&up), [Verdict::Alarm; 3]);
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_finishes_at_once_is_published_together_and_what_finishes_alone_at_once() {
+    const ACCOUNTS: usize = 100;
+    let cloud = Cloud::default();
+    for number in 0..ACCOUNTS {
+        let latency = Duration::from_millis(10 * number as u64);
+        cloud.state().latency.insert(id(number), latency);
+    }
+    let late = Duration::from_secs(10);
+    cloud.state().latency.insert(id(3), late);
+    let start = Instant::now();
+    let mut running = Running::start(&cloud, listed(0..ACCOUNTS));
+    let mut publications = Vec::new();
+    while publications.len() < 200 {
+        running.snapshot.changed().await.unwrap();
+        publications.push(start.elapsed());
+        if running.now().accounts.len() == ACCOUNTS {
+            break;
+        }
+    }
+    let gaps = publications
+        .windows(2)
+        .map(|pair| pair[1].saturating_sub(pair[0]));
+    assert!(
+        gaps.min().unwrap() >= Duration::from_millis(99),
+        "{publications:?}"
+    );
+    // One second of answers, ten publications each.
+    assert!(publications.len() <= 14, "{publications:?}");
+    let last = *publications.last().unwrap();
+    assert!(last >= late && last < late + TICK, "{last:?}");
+    running.stop().await;
+}
+
+/// A policy with that max age for everybody, save those that the rules are for.
+fn policy(days: i64) -> Policy {
+    Policy::from(Thresholds {
+        max_age: TimeDelta::days(days),
+        ..Thresholds::default()
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_policy_judges_what_is_known_at_once() {
+    let cloud = Cloud::default();
+    let accounts = listed(0..3);
+    let mut running = Running::start(&cloud, accounts.clone());
+    let before = running.ready().await;
+    assert_eq!(verdicts(&before), [Verdict::Alarm; 3]);
+    let reads = cloud.total();
+
+    let reload = |running: &Running, policy: Policy| {
+        let config = Config {
+            policy: Arc::new(policy),
+            accounts: accounts.clone(),
+            ..Config::default()
+        };
+        running.configure.send_replace(Arc::new(config));
+    };
+    let here = |number: usize| Matcher {
+        account_ids: vec![id(number).parse().unwrap()],
+        ..Matcher::default()
+    };
+    let mut exempting = policy(90);
+    exempting.exemptions.push(ExemptionRule {
+        matcher: here(1),
+        exemption: Exemption {
+            reason: "a break-glass key".into(),
+            until: None,
+        },
+    });
+    let start = Instant::now();
+    reload(&running, exempting);
+    let exempt = running
+        .until(|snapshot| !Arc::ptr_eq(&snapshot.policy, &before.policy))
+        .await;
+    assert_eq!(
+        verdicts(&exempt),
+        [Verdict::Alarm, Verdict::Skip, Verdict::Alarm]
+    );
+    assert!(start.elapsed() < TICK);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(cloud.total(), reads, "nobody else has to be read for that");
+
+    let mut lenient = policy(90);
+    lenient.overrides.push(Override {
+        matcher: here(2),
+        max_age: TimeDelta::days(36_500),
+    });
+    reload(&running, lenient);
+    let shown = running
+        .until(|snapshot| !Arc::ptr_eq(&snapshot.policy, &exempt.policy))
+        .await;
+    assert_eq!(
+        verdicts(&shown),
+        [Verdict::Alarm, Verdict::Alarm, Verdict::Ok]
+    );
+    assert!(shown.is_ready());
+
+    // Users who were of no interest may be now.
+    reload(&running, policy(30));
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(cloud.total(), reads + 3, "everybody is read again at once");
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_accounts_are_read_at_once_and_those_that_stay_keep_their_turn() {
+    let cloud = Cloud::default();
+    let mut running = Running::start(&cloud, listed(0..3));
+    running.ready().await;
+    cloud.state().hang.insert(id(9));
+    let config = Config {
+        accounts: listed([1, 2, 5, 9]),
+        ..Config::default()
+    };
+    running.configure.send_replace(Arc::new(config));
+    let new = running
+        .until(|snapshot| ids(snapshot).contains(&id(5)))
+        .await;
+    assert_eq!(ids(&new), [1, 2, 5].map(id));
+    assert!(
+        new.is_ready(),
+        "a new account that hangs makes nothing unready"
+    );
+    let counted = running.counts.all().into_iter();
+    let counted: Vec<_> = counted
+        .map(|(account, _)| account.unwrap().to_string())
+        .collect();
+    assert_eq!(
+        counted,
+        [1, 2, 5].map(id),
+        "the counts of who is gone are gone"
+    );
+    let reads = cloud.reads();
+    for number in [0, 1, 2, 5] {
+        assert_eq!(reads[&id(number)].len(), 1, "{number}");
+    }
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_for_accounts_that_hangs_is_called_off_by_a_reload() {
+    let cloud = Cloud::default();
+    cloud.state().hub_hangs = true;
+    let organization = Organization {
+        role_name: "reader".parse().unwrap(),
+        external_id: None,
+        session_name: None,
+        region: None,
+        include: Vec::new(),
+        exclude: Vec::new(),
+        discovery_interval: DISCOVERY_INTERVAL,
+    };
+    let mut running = Running::start(&cloud, Accounts::Organization(organization));
+    sleep(Duration::from_secs(1)).await;
+    let config = Config {
+        accounts: listed(0..2),
+        ..Config::default()
+    };
+    running.configure.send_replace(Arc::new(config));
+    let start = Instant::now();
+    let snapshot = running.ready().await;
+    assert!(
+        start.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        start.elapsed()
+    );
+    assert_eq!(ids(&snapshot), [0, 1].map(id));
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_accounts_that_fail_at_once_make_few_lines() {
+    let cloud = Cloud::default();
+    cloud.state().denied.extend((0..40).map(id));
+    let logs = Logs::capture();
+    let mut running = Running::start(&cloud, listed(0..50));
+    running.ready().await;
+    sleep(Duration::from_mins(1)).await;
+    let warnings = logs.of("WARN");
+    assert_eq!(warnings.len(), 11, "{warnings:#?}");
+    let sum = warnings.last().unwrap();
+    assert!(
+        sum.contains("accounts=30") && sum.contains("access_denied=30"),
+        "{sum}"
+    );
+    let debug = logs.of("DEBUG");
+    let named = |number| debug.iter().any(|line| line.contains(&id(number)));
+    assert!((0..40).filter(|number| named(*number)).count() >= 30);
+
+    // That they recover is told in sum as well.
+    cloud.state().denied.clear();
+    running
+        .until(|snapshot| snapshot.accounts.iter().all(AccountState::is_up))
+        .await;
+    sleep(Duration::from_mins(1)).await;
+    assert_eq!(logs.of("WARN").len(), 11);
+    let read: usize = logs
+        .of("INFO")
+        .iter()
+        .map(
+            |line| match line.split_once("more accounts were read completely accounts=") {
+                Some((_, number)) => number.trim().parse().unwrap(),
+                None => usize::from(line.contains("account read completely")),
+            },
+        )
+        .sum();
+    assert_eq!(read, 50, "{:#?}", logs.of("INFO"));
+    running.stop().await;
+}
+
+/// Runs a refresher over `accounts` that keeps what it knows in `path`.
+fn keeping(cloud: &Cloud, accounts: Accounts, path: &std::path::Path) -> Running {
+    let refreshing = cloud.refreshing(accounts);
+    let counts = Arc::new(StorageCounts::default());
+    let (storage, saved) = Storage::open(path, Clock::System.now(), counts).unwrap();
+    let refresher = refreshing.refresher.with_storage(storage, saved);
+    let (stop, stopped) = oneshot::channel();
+    let run = refresher.run(async {
+        let _ = stopped.await;
+    });
+    Running {
+        snapshot: refreshing.snapshot,
+        configure: refreshing.configure,
+        counts: refreshing.counts,
+        stop,
+        ended: tokio::spawn(run),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_restart_what_was_known_is_there_at_once_and_turns_are_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("snapshot");
+    let cloud = Cloud::default();
+    cloud.state().denied.insert(id(3));
+    let mut first = keeping(&cloud, listed(0..10), &path);
+    let before = first.ready().await;
+    first.stop().await;
+    let reads = cloud.reads();
+
+    cloud.state().denied.clear();
+    let start = Instant::now();
+    let mut second = keeping(&cloud, listed((1..10).chain([12])), &path);
+    let restored = second.now();
+    assert!(restored.is_ready());
+    assert_eq!(ids(&restored), ids(&before));
+    assert_eq!(restored.accounts[3].failures, [Reason::AccessDenied]);
+    let times = |snapshot: &Snapshot| -> Vec<_> {
+        let seconds = |time: chrono::DateTime<chrono::Utc>| time.timestamp();
+        let accounts = snapshot.accounts.iter();
+        accounts
+            .map(|account| account.last_success.map(seconds))
+            .collect()
+    };
+    assert_eq!(times(&restored), times(&before));
+    assert_eq!(verdicts(&restored), [Verdict::Alarm; 9]);
+
+    // The one that is no member any more goes, the new and the failed one are read at once.
+    let next = second
+        .until(|snapshot| ids(snapshot).contains(&id(12)) && snapshot.accounts[2].is_up())
+        .await;
+    assert!(start.elapsed() < Duration::from_secs(1));
+    let expected: Vec<_> = (1..10).chain([12]).map(id).collect();
+    assert_eq!(ids(&next), expected);
+    let read_again: BTreeSet<_> = cloud
+        .reads()
+        .into_iter()
+        .filter(|(account, times)| reads.get(account).is_none_or(|old| old.len() < times.len()))
+        .map(|(account, _)| account)
+        .collect();
+    assert_eq!(read_again, [3, 12].map(id).into());
+    sleep(INTERVAL / 2 * 3 + TICK).await;
+    for (account, times) in cloud.reads() {
+        assert!(account == id(0) || times.len() >= 2, "{account}: {times:?}");
+    }
+    second.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_does_not_wait_for_reads_under_way_but_saves_what_is_known() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("snapshot");
+    let cloud = Cloud::default();
+    cloud.state().hang.insert(id(1));
+    let mut running = keeping(&cloud, listed(0..2), &path);
+    running.until(|snapshot| snapshot.accounts.len() == 1).await;
+    let start = Instant::now();
+    running.stop().await;
+    assert!(
+        start.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        start.elapsed()
+    );
+    let counts = Arc::new(StorageCounts::default());
+    let (_, saved) = Storage::open(&path, Clock::System.now(), counts).unwrap();
+    assert_eq!(saved.unwrap().accounts.len(), 1);
+}
