@@ -121,6 +121,9 @@ fuzz_target!(|bytes: &[u8]| {
         }
         assert!(answers.starts_with(b"HTTP/1."), "not HTTP");
         let text = String::from_utf8_lossy(&answers);
-        assert!(!text.to_ascii_lowercase().contains(MARK), "markup of the client");
+        assert!(
+            !text.to_ascii_lowercase().contains(MARK),
+            "markup of the client"
+        );
     });
 });
