@@ -8,9 +8,10 @@ mod once;
 mod outcome;
 mod progress;
 mod reader;
+mod remark;
 pub mod report;
 
-use std::{collections::BTreeSet, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
@@ -22,6 +23,7 @@ pub use self::{
     outcome::{Outcome, SourceError},
     progress::Progress,
     reader::Reader,
+    remark::Remark,
 };
 use crate::{
     clock::Clock,
