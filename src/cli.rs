@@ -12,7 +12,7 @@ use std::{env, ffi::OsString};
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 
-use self::environment::{is_from_environment, name_variable};
+use self::environment::{name_variable, variable_of};
 pub use self::{
     environment::unknown_variables,
     exit::{Exit, StopSignal},
@@ -94,14 +94,22 @@ impl Cli {
         let of_command = matches
             .subcommand()
             .map_or(&matches, |(_, matches)| matches);
-        match cli.source().map(source::Args::clock) {
-            None | Some(Ok(_)) => Ok(cli),
-            Some(Err(error)) if is_from_environment(of_command, "as_of") => {
-                let error = format!("in the environment variable IAM_KEY_EXPORTER_AS_OF: {error}");
-                Err(command.error(ErrorKind::ArgumentConflict, error))
-            }
-            Some(Err(error)) => Err(command.error(ErrorKind::ArgumentConflict, error)),
+        let Some(source) = cli.source() else {
+            return Ok(cli);
+        };
+        let unfit = [
+            ("as_of", source.clock().err()),
+            ("shard", source.part().err()),
+        ];
+        for (flag, error) in unfit {
+            let Some(error) = error else { continue };
+            let error = match variable_of(of_command, flag) {
+                Some(variable) => format!("in the environment variable {variable}: {error}"),
+                None => error.to_string(),
+            };
+            return Err(command.error(ErrorKind::ArgumentConflict, error));
         }
+        Ok(cli)
     }
 
     /// What is logged, whatever is done.

@@ -16,7 +16,8 @@ use crate::{key::AccountId, source::UsageError};
 #[group(skip)]
 pub struct Args {
     /// The part of the accounts that this exporter reads of N: I/N with I from 0 to N-1, or auto/N
-    /// for the number at the end of the pod's name, as a Kubernetes `StatefulSet` gives it
+    /// for the number at the end of the pod's name, as a Kubernetes `StatefulSet` gives it; for the
+    /// aws source only
     #[arg(
         long = "shard",
         env = "IAM_KEY_EXPORTER_SHARD",
@@ -66,7 +67,21 @@ fn number(text: &str) -> Option<u16> {
     text.parse().ok()
 }
 
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fixed(shard) => shard.fmt(f),
+            Self::Auto(count) => write!(f, "auto/{count}"),
+        }
+    }
+}
+
 impl Choice {
+    /// Whether every account is on it, whatever the pod is called.
+    pub fn is_whole(self) -> bool {
+        self == Self::Fixed(Shard::WHOLE)
+    }
+
     /// The shard, where `variable` reads the environment.
     pub fn resolve(self, variable: impl Fn(&str) -> Option<String>) -> Result<Shard, UsageError> {
         let count = match self {

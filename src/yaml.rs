@@ -58,16 +58,6 @@ impl YamlError {
         self.place
     }
 
-    /// Where it is in the structure, such as `rules[2].match.user`; empty at the top.
-    pub fn field(&self) -> &str {
-        &self.field
-    }
-
-    /// What is wrong.
-    pub fn message(&self) -> &str {
-        &self.message
-    }
-
     fn new(place: Option<(u64, u64)>, field: &str, message: &str) -> Self {
         Self {
             place,
@@ -80,7 +70,7 @@ impl YamlError {
 impl fmt::Display for YamlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some((line, column)) = self.place {
-            write!(f, "line {line}, column {column}: ")?;
+            write!(f, "{line}:{column}: ")?;
         }
         if !self.field.is_empty() {
             write!(f, "{}: ", self.field)?;
@@ -114,8 +104,8 @@ pub enum FileError {
         /// The file.
         path: PathBuf,
     },
-    /// Its content is wrong.
-    #[error("{}: {error}", .path.display())]
+    /// Its content is wrong: `FILE:LINE:COLUMN: field: what is wrong; what is allowed`.
+    #[error("{}{}{error}", .path.display(), if error.place().is_some() { ":" } else { ": " })]
     Content {
         /// The file.
         path: PathBuf,
@@ -196,10 +186,8 @@ fn explain(error: &SaphyrError, path: &FieldPath, text: &str) -> YamlError {
     let line = place.and_then(|(line, _)| text.lines().nth(usize::try_from(line).ok()? - 1));
     let mut field = name(path);
     // `Spanned` is a structure to serde, with a field of its own for the value.
-    if let Some(spanned) = field.strip_suffix(".value")
-        && !line.is_some_and(|line| line.contains("value"))
-    {
-        field.truncate(spanned.len());
+    if !line.is_some_and(|line| line.contains("value:")) {
+        field = field.replace(".value", "");
     }
     YamlError::new(place, &field, &message(error))
 }
@@ -395,10 +383,7 @@ mod tests {
         assert_eq!(file.rules[0].limit, Some(Limit(7)));
         let error = YamlError::at(&file.rules[0].days, "rules[0].days", "too\nmany");
         assert_eq!(error.place(), Some((3, 11)));
-        assert_eq!(
-            error.to_string(),
-            "line 3, column 11: rules[0].days: too\\u{a}many"
-        );
+        assert_eq!(error.to_string(), "3:11: rules[0].days: too\\u{a}many");
     }
 
     #[test]
@@ -406,78 +391,63 @@ mod tests {
         let table = [
             (
                 "nam: x",
-                "line 1, column 1: nam: unknown field; allowed: name, count, kind, rules, users, on",
+                "1:1: nam: unknown field; allowed: name, count, kind, rules, users, on",
             ),
             (
                 "rules:\n  - days: 3\n    hours: 4\n",
-                "line 3, column 5: rules[0].hours: unknown field; allowed: days, limit",
+                "3:5: rules[0].hours: unknown field; allowed: days, limit",
             ),
-            (
-                "rules:\n  - limit: 4\n",
-                "line 2, column 5: rules[0]: days is missing",
-            ),
+            ("rules:\n  - limit: 4\n", "2:5: rules[0]: days is missing"),
             (
                 "kind: ugly",
-                "line 1, column 7: kind: \"ugly\" is not known; allowed: good, bad",
+                "1:7: kind: \"ugly\" is not known; allowed: good, bad",
             ),
             (
                 "count: many",
-                "line 1, column 8: count: must be a whole number from 0 to 4294967295",
+                "1:8: count: must be a whole number from 0 to 4294967295",
             ),
             (
                 "count: -1",
-                "line 1, column 8: count: must be a whole number from 0 to 4294967295",
+                "1:8: count: must be a whole number from 0 to 4294967295",
             ),
-            (
-                "count: [1]",
-                "line 1, column 8: count: must be a single value",
-            ),
-            (
-                "name: {a: b}",
-                "line 1, column 7: name: must be a single value",
-            ),
-            ("on: perhaps", "line 1, column 5: on: must be true or false"),
-            ("rules: 3", "line 1, column 8: rules: must be a list"),
-            ("users: [3]", "line 1, column 8: users: must be a mapping"),
+            ("count: [1]", "1:8: count: must be a single value"),
+            ("name: {a: b}", "1:7: name: must be a single value"),
+            ("on: perhaps", "1:5: on: must be true or false"),
+            ("rules: 3", "1:8: rules: must be a list"),
+            ("users: [3]", "1:8: users: must be a mapping"),
             (
                 "rules:\n  - days: three\n",
-                "line 2, column 11: rules[0].days: must be a whole number from 0 to 4294967295",
+                "2:11: rules[0].days: must be a whole number from 0 to 4294967295",
             ),
             (
                 "rules:\n  - days: 3\n    limit: three\n",
-                "line 3, column 12: rules[0].limit: a limit is a number of days",
+                "3:12: rules[0].limit: a limit is a number of days",
             ),
-            (
-                "name: a\nname: b\n",
-                "line 2, column 1: \"name\" is given twice",
-            ),
+            ("name: a\nname: b\n", "2:1: \"name\" is given twice"),
             (
                 "users:\n  alice: a\n  alice: b\n",
-                "line 3, column 3: users: \"alice\" is given twice",
+                "3:3: users: \"alice\" is given twice",
             ),
             (
                 "users:\n  alice: [a]\n",
-                "line 2, column 10: users.alice: must be a single value",
+                "2:10: users.alice: must be a single value",
             ),
             (
                 "name: a\n---\nname: b\n",
-                "line 3, column 1: only one document is allowed",
+                "3:1: only one document is allowed",
             ),
             (
                 "users:\n  <<: {a: b}\n",
-                "line 2, column 3: users: merge keys (<<) are not allowed",
+                "2:3: users: merge keys (<<) are not allowed",
             ),
-            (
-                "name: *nobody",
-                "line 1, column 7: reference to unknown value",
-            ),
-            ("name: 'a", "line 1, column 7: unclosed quote"),
+            ("name: *nobody", "1:7: reference to unknown value"),
+            ("name: 'a", "1:7: unclosed quote"),
             (
                 "name: a\n  b: c",
-                "line 2, column 4: mapping values are not allowed in this context",
+                "2:4: mapping values are not allowed in this context",
             ),
-            ("- a", "line 1, column 1: must be a mapping"),
-            ("just text", "line 1, column 1: must be a mapping"),
+            ("- a", "1:1: must be a mapping"),
+            ("just text", "1:1: must be a mapping"),
         ];
         for (text, expected) in table {
             assert_eq!(error(text), expected, "{text:?}");
@@ -549,9 +519,7 @@ mod tests {
         std::fs::write(&path, "count: x").unwrap();
         let error = load::<File>(&path).unwrap_err().to_string();
         assert!(
-            error.ends_with(
-                "file.yml: line 1, column 8: count: must be a whole number from 0 to 4294967295"
-            ),
+            error.ends_with("file.yml:1:8: count: must be a whole number from 0 to 4294967295"),
             "{error}"
         );
         std::fs::write(&path, "count: 3").unwrap();

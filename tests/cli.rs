@@ -358,7 +358,7 @@ fn the_command_line_wins_over_the_environment() {
 
 #[test]
 fn mistakes_beyond_values_are_explained() {
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 8] = [
         (
             &["--refresh.intervall=5m"],
             "unexpected argument '--refresh.intervall'",
@@ -380,6 +380,14 @@ fn mistakes_beyond_values_are_explained() {
             &["--as-of=2026-01-31T00:00:00Z"],
             "--as-of is for --source=report:PATH and --source=demo",
         ),
+        (
+            &["--source=demo", "--shard=0/2"],
+            "--shard=0/2 is for --source=aws only, not for --source=demo",
+        ),
+        (
+            &["check", "--source=report:r.csv", "--shard=auto/3"],
+            "--shard=auto/3 is for --source=aws only, not for --source=report:r.csv",
+        ),
     ];
     for (arguments, explanation) in cases {
         let error = only_error(&run(command().args(arguments)), &arguments.join(" "));
@@ -393,6 +401,14 @@ fn a_conflict_from_the_environment_names_its_variable() {
     let error = only_error(&finished, "variable");
     assert!(
         error.contains("environment variable IAM_KEY_EXPORTER_AS_OF: --as-of is for"),
+        "{error}"
+    );
+    let finished = run(command()
+        .arg("--source=demo")
+        .env("IAM_KEY_EXPORTER_SHARD", "1/2"));
+    let error = only_error(&finished, "variable");
+    assert!(
+        error.contains("environment variable IAM_KEY_EXPORTER_SHARD: --shard=1/2 is for"),
         "{error}"
     );
 }

@@ -20,11 +20,11 @@ use iam_key_exporter::{
     inventory::Exemption,
     policy::{ExemptionRule, Matcher, Override, Policy, Thresholds, Verdict},
     reason::Reason,
-    snapshot::{AccountState, Snapshot},
+    snapshot::{AccountState, Snapshot, TagLabel},
     source::accounts::{Accounts, DISCOVERY_INTERVAL, Organization},
     storage::Storage,
 };
-use support::aws_source::{INTERVAL, Logs};
+use support::aws_source::{INTERVAL, Logs, Refreshing};
 use tokio::{
     sync::{oneshot, watch},
     task::JoinHandle,
@@ -42,7 +42,10 @@ struct Running {
 
 impl Running {
     fn start(cloud: &Cloud, accounts: Accounts) -> Self {
-        let refreshing = cloud.refreshing(accounts);
+        Self::configured(cloud.refreshing(accounts))
+    }
+
+    fn configured(refreshing: Refreshing) -> Self {
         let (stop, stopped) = oneshot::channel();
         let run = refreshing.refresher.run(async {
             let _ = stopped.await;
@@ -419,6 +422,47 @@ async fn many_accounts_that_fail_at_once_make_few_lines() {
         )
         .sum();
     assert_eq!(read, 50, "{:#?}", logs.of("INFO"));
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_to_be_said_of_every_account_names_a_few_and_counts_the_rest() {
+    let cloud = Cloud::default();
+    cloud.state().tags_denied = true;
+    let logs = Logs::capture();
+    let mut running = Running::configured(cloud.configured(Config {
+        accounts: listed(0..40),
+        tags: [TagLabel::of("owner".into())].into(),
+        ..Config::default()
+    }));
+    running.ready().await;
+    sleep(Duration::from_mins(1)).await;
+    let warnings = logs.of("WARN");
+    assert_eq!(warnings.len(), 11, "{warnings:#?}");
+    let (sum, full) = warnings.split_last().unwrap();
+    let named: BTreeSet<_> = (0..40)
+        .filter(|number| full.iter().any(|line| line.contains(&id(*number))))
+        .collect();
+    assert_eq!(named.len(), full.len(), "each names its account: {full:#?}");
+    assert!(full.iter().all(|line| line.contains("iam:ListUserTags")));
+    assert!(
+        sum.contains("remarks=30") && sum.contains("tags_unread=30"),
+        "{sum}"
+    );
+    let debug = logs.of("DEBUG");
+    let whispered = |number| {
+        let is_of = |line: &&String| line.contains("TagsUnread") && line.contains(&id(number));
+        debug.iter().any(|line| is_of(&line))
+    };
+    assert_eq!((0..40).filter(|number| whispered(*number)).count(), 30);
+
+    // It is said once, and that it is over likewise.
+    cloud.state().tags_denied = false;
+    sleep(INTERVAL * 3).await;
+    assert_eq!(logs.of("WARN").len(), 11);
+    let over = logs.of("INFO");
+    let is_over = |line: &&String| line.contains("the tags of users can be read again");
+    assert_eq!(over.iter().filter(is_over).count(), 40, "{over:#?}");
     running.stop().await;
 }
 

@@ -107,9 +107,7 @@ pub async fn run(args: Args) -> Result<Exit, CheckError> {
 
 /// Says on standard error what could not be read, and why.
 fn say(outcome: &Outcome) {
-    let account = outcome
-        .account
-        .map_or("unknown".into(), |id| id.to_string());
+    let account = outcome.name();
     match &outcome.result {
         Err(error) => tracing::error!(
             account, reason = %error.reason, "the account could not be read: {error}"

@@ -13,9 +13,10 @@ use clap::{
 
 use super::Cli;
 
-/// Whether the flag's value comes from its environment twin.
-pub(super) fn is_from_environment(matches: &ArgMatches, flag: &str) -> bool {
-    matches.value_source(flag) == Some(ValueSource::EnvVariable)
+/// The environment twin that the flag's value comes from, if it does.
+pub(super) fn variable_of(matches: &ArgMatches, flag: &str) -> Option<String> {
+    let is_from_there = matches.value_source(flag) == Some(ValueSource::EnvVariable);
+    is_from_there.then(|| format!("{TWIN_PREFIX}{}", flag.to_uppercase()))
 }
 
 /// The flags that the arguments can hold: those of the subcommand, if there is one, come first.

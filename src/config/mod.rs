@@ -15,7 +15,7 @@ mod value;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
 };
 
@@ -44,24 +44,8 @@ pub struct Config {
     pub accounts: Accounts,
 }
 
-/// Why there is no configuration, in one line that shows no secret.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file can't be read as text.
-    #[error(transparent)]
-    File(FileError),
-    /// Its content is wrong: `FILE:LINE:COLUMN: field: what is wrong; what is allowed`.
-    #[error("{}{}", .path.display(), told(.error))]
-    Content {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        error: YamlError,
-    },
-}
-
-impl From<ConfigError> for UsageError {
-    fn from(error: ConfigError) -> Self {
+impl From<FileError> for UsageError {
+    fn from(error: FileError) -> Self {
         let mut text = error.to_string();
         let mut source = std::error::Error::source(&error);
         while let Some(cause) = source {
@@ -72,38 +56,20 @@ impl From<ConfigError> for UsageError {
     }
 }
 
-fn told(error: &YamlError) -> String {
-    let place = error
-        .place()
-        .map_or_else(String::new, |(line, column)| format!(":{line}:{column}"));
-    // A value that knows its place is a structure to the parser, with a field of its own.
-    let field = error.field().replace(".value", "");
-    let field = if field.is_empty() {
-        field
-    } else {
-        format!("{field}: ")
-    };
-    format!("{place}: {field}{}", error.message())
-}
-
 /// Reads the file, if there is one, and puts it together with the flags.
 ///
 /// # Errors
 /// The first mistake in the file, or a setting that is both in the file and among the flags.
-pub fn load(path: Option<&Path>, flags: PolicyArgs) -> Result<Config, ConfigError> {
+pub fn load(path: Option<&Path>, flags: PolicyArgs) -> Result<Config, FileError> {
     let Some(path) = path else {
         let file = File::default();
         return Ok(config(file, flags).expect("what a file says wrongly needs a file"));
     };
-    let content = |error| ConfigError::Content {
+    let file = yaml::load(path)?;
+    config(file, flags).map_err(|error| FileError::Content {
         path: path.to_owned(),
         error,
-    };
-    let file = yaml::load(path).map_err(|error| match error {
-        FileError::Content { error, .. } => content(error),
-        other => ConfigError::File(other),
-    })?;
-    config(file, flags).map_err(content)
+    })
 }
 
 fn config(file: File, flags: PolicyArgs) -> Result<Config, YamlError> {

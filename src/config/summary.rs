@@ -8,11 +8,12 @@ use std::{
 
 use chrono::{DateTime, Utc};
 
-use super::{Config, ConfigError, load};
+use super::{Config, load};
 use crate::{
     cli::PolicyArgs,
     policy::{Boundary, Thresholds},
     source::accounts::Accounts,
+    yaml::FileError,
 };
 
 /// What to do with a configuration file.
@@ -41,7 +42,7 @@ pub fn check(
     args: &CheckArgs,
     now: DateTime<Utc>,
     out: &mut impl Write,
-) -> Result<io::Result<()>, ConfigError> {
+) -> Result<io::Result<()>, FileError> {
     let config = load(Some(&args.file), PolicyArgs::default())?;
     let text = format!("{} is valid\n{}", args.file.display(), said(&config, now));
     Ok(out.write_all(text.as_bytes()).and_then(|()| out.flush()))

@@ -32,6 +32,7 @@ pub(super) async fn collect(
                 message: "the refresh ran out of time (--refresh.timeout)".to_owned(),
             }),
             duration: start.elapsed(),
+            remarks: Vec::new(),
         }],
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     inventory::Inventory,
     key::AccountId,
     reason::Reason,
-    source::{Outcome, SourceError},
+    source::{Outcome, Remark, SourceError},
 };
 
 /// How many accounts are spoken of in full within one [`WINDOW`].
@@ -26,6 +26,8 @@ pub(super) struct Said {
     discovery: Option<SourceError>,
     failures: Window,
     successes: Window,
+    warnings: Window,
+    reliefs: Window,
 }
 
 /// News of one kind since the first of them.
@@ -33,14 +35,14 @@ pub(super) struct Said {
 struct Window {
     begun: Option<Instant>,
     in_full: usize,
-    /// The accounts that weren't spoken of, by why they failed.
+    /// The accounts that weren't spoken of, by why they would have been.
     withheld: usize,
-    reasons: BTreeMap<Reason, usize>,
+    reasons: BTreeMap<&'static str, usize>,
 }
 
 impl Window {
     /// Whether this news may be told in full. What may not is kept for the sum.
-    fn admits(&mut self, reasons: &[Reason], now: Instant) -> bool {
+    fn admits(&mut self, reasons: impl IntoIterator<Item = &'static str>, now: Instant) -> bool {
         self.begun.get_or_insert(now);
         if self.in_full < IN_FULL {
             self.in_full += 1;
@@ -48,7 +50,7 @@ impl Window {
         }
         self.withheld += 1;
         for reason in reasons {
-            *self.reasons.entry(*reason).or_default() += 1;
+            *self.reasons.entry(reason).or_default() += 1;
         }
         false
     }
@@ -86,8 +88,9 @@ impl Said {
         } else {
             &mut self.failures
         };
-        let in_full = is_news && window.admits(&failures, now);
+        let in_full = is_news && window.admits(failures.iter().map(|reason| reason.as_str()), now);
         let name = name(account);
+        self.say_remarks(&name, &outcome.remarks, now);
         match &outcome.result {
             Err(error) if in_full => tracing::warn!(
                 account = name, reason = %error.reason, "refresh failed: {error}"
@@ -100,6 +103,22 @@ impl Said {
         self.accounts.insert(account, failures);
         if account.is_some() {
             self.accounts.remove(&None);
+        }
+    }
+
+    /// Logs the remarks on an account.
+    fn say_remarks(&mut self, account: &str, remarks: &[Remark], now: Instant) {
+        for remark in remarks {
+            let window = if remark.is_warning() {
+                &mut self.warnings
+            } else {
+                &mut self.reliefs
+            };
+            if window.admits([remark.as_str()], now) {
+                remark.say(account);
+            } else {
+                remark.whisper(account);
+            }
         }
     }
 
@@ -127,10 +146,16 @@ impl Said {
 
     /// When there may be a sum to tell.
     pub(super) fn due(&self) -> Option<Instant> {
-        [&self.failures, &self.successes]
-            .into_iter()
-            .filter_map(Window::end)
-            .min()
+        let Self {
+            accounts: _,
+            discovery: _,
+            failures,
+            successes,
+            warnings,
+            reliefs,
+        } = self;
+        let windows = [failures, successes, warnings, reliefs];
+        windows.into_iter().filter_map(Window::end).min()
     }
 
     /// Tells the sum of what wasn't said in full, where it is time.
@@ -146,6 +171,20 @@ impl Said {
             tracing::info!(
                 accounts = successes.withheld,
                 "more accounts were read completely"
+            );
+        }
+        if let Some(warnings) = self.warnings.close(now) {
+            tracing::warn!(
+                remarks = warnings.withheld,
+                about = warnings.by_reason(),
+                "there is as much to say of more accounts; each is told of at debug level"
+            );
+        }
+        if let Some(reliefs) = self.reliefs.close(now) {
+            tracing::info!(
+                remarks = reliefs.withheld,
+                about = reliefs.by_reason(),
+                "there is as much to say of more accounts; each is told of at debug level"
             );
         }
     }

@@ -42,6 +42,7 @@ impl Demo {
                     account: Some(inventory.account.id),
                     result: Ok(inventory),
                     duration: Duration::ZERO,
+                    remarks: Vec::new(),
                 }
             })
             .collect()

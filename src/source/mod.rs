@@ -8,9 +8,10 @@ mod once;
 mod outcome;
 mod progress;
 mod reader;
+mod remark;
 pub mod report;
 
-use std::{collections::BTreeSet, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
@@ -22,6 +23,7 @@ pub use self::{
     outcome::{Outcome, SourceError},
     progress::Progress,
     reader::Reader,
+    remark::Remark,
 };
 use crate::{
     clock::Clock,
@@ -29,6 +31,7 @@ use crate::{
     counts::RequestCounts,
     policy::{ExemptionRule, Policy},
     snapshot::TagLabel,
+    visible::visible,
 };
 
 /// Which source to read, and as of when.
@@ -78,6 +81,16 @@ impl Choice {
     }
 }
 
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Aws => f.write_str("aws"),
+            Self::Report(path) => write!(f, "report:{}", visible(&path.to_string_lossy())),
+            Self::Demo => f.write_str("demo"),
+        }
+    }
+}
+
 impl FromStr for Choice {
     type Err = String;
 
@@ -106,6 +119,23 @@ impl Args {
     /// The profile of the shared AWS config files, if one was given.
     pub fn profile(&self) -> Option<&str> {
         self.aws.profile.as_deref()
+    }
+
+    /// Whether the part of the accounts that is chosen can be read of this source.
+    ///
+    /// # Errors
+    /// A shard of a source that has no accounts to share out.
+    pub fn part(&self) -> Result<(), UsageError> {
+        match self.source {
+            Choice::Report(_) | Choice::Demo if !self.aws.shard.shard.is_whole() => {
+                Err(UsageError(format!(
+                    "--shard={} is for --source=aws only, not for --source={}: a report or the demo \
+                     is read whole",
+                    self.aws.shard.shard, self.source
+                )))
+            }
+            Choice::Aws | Choice::Report(_) | Choice::Demo => Ok(()),
+        }
     }
 
     /// The clock that the source is judged by.

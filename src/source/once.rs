@@ -14,7 +14,8 @@ use crate::{inventory::User, key::AccountId};
 pub struct Once(Vec<Reader>);
 
 impl Once {
-    /// Discovers the members and reads them all, at the same time, as of `now`; what isn't read by
+    /// Discovers the members and reads them all, at the same time, as of `now`, and logs their
+    /// remarks; what isn't read by
     /// `deadline` counts as unread. A discovery that failed is an outcome without an account.
     pub async fn read(
         mut source: Source,
@@ -35,7 +36,9 @@ impl Once {
             account: None,
             result: Err(trouble),
             duration: Duration::ZERO,
+            remarks: Vec::new(),
         }));
+        outcomes.iter().for_each(Outcome::say_remarks);
         (Self(readers), outcomes)
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Remark;
 use crate::{inventory::Inventory, key::AccountId, reason::Reason};
 
 /// Why a source could not give an account's inventory.
@@ -23,4 +24,21 @@ pub struct Outcome {
     pub result: Result<Inventory, SourceError>,
     /// How long it took.
     pub duration: Duration,
+    /// What there is to say beside that.
+    pub remarks: Vec<Remark>,
+}
+
+impl Outcome {
+    /// Whose it is, in words.
+    pub(crate) fn name(&self) -> String {
+        self.account
+            .map_or_else(|| "unknown".to_owned(), |id| id.to_string())
+    }
+
+    /// Logs all remarks.
+    pub fn say_remarks(&self) {
+        for remark in &self.remarks {
+            remark.say(&self.name());
+        }
+    }
 }

@@ -25,7 +25,7 @@ use iam_key_exporter::{
 };
 use tokio::time::Instant;
 
-use crate::support::aws_source::{Reader, Refreshing, config, settings};
+use crate::support::aws_source::{self, Reader, Refreshing, settings};
 
 /// The accounts.
 #[derive(Debug, Clone, Default)]
@@ -38,6 +38,8 @@ pub(crate) struct State {
     pub(crate) hang: BTreeSet<String>,
     /// The accounts that refuse, by id.
     pub(crate) denied: BTreeSet<String>,
+    /// Whether every account refuses to tell the tags of users.
+    pub(crate) tags_denied: bool,
     /// How long an account takes to list its users.
     pub(crate) latency: BTreeMap<String, Duration>,
     /// Whether the calls with the exporter's own credentials never end, save for assuming roles.
@@ -62,18 +64,22 @@ impl Cloud {
 
     /// A refresher over these accounts.
     pub(crate) fn refreshing(&self, accounts: Accounts) -> Refreshing {
+        self.configured(Config {
+            accounts,
+            ..Config::default()
+        })
+    }
+
+    /// A refresher of this configuration.
+    pub(crate) fn configured(&self, config: Config) -> Refreshing {
         let connector = SharedHttpConnector::new(self.clone());
-        let sdk = config("http://localhost")
+        let sdk = aws_source::config("http://localhost")
             .into_builder()
             .http_client(http_client_fn(move |_, _| connector.clone()))
             .build();
         let settings = Settings {
             origin: Origin::Config(Box::new(sdk)),
             ..settings("")
-        };
-        let config = Config {
-            accounts,
-            ..Config::default()
         };
         let policy = (*config.policy).clone();
         let reader = Reader::with(settings, Strategy::List, policy);
@@ -126,7 +132,8 @@ impl HttpConnector for Cloud {
         if state.hang.contains(&account) {
             return HttpConnectorFuture::new(std::future::pending());
         }
-        if state.denied.contains(&account) {
+        let is_denied = state.tags_denied && form.starts_with("Action=ListUserTags&");
+        if is_denied || state.denied.contains(&account) {
             return answer(403, DENIED.to_owned());
         }
         let latency = state.latency.get(&account).copied().filter(|_| is_listing);
@@ -181,6 +188,7 @@ fn found(form: &str) -> String {
              <ServiceName>N/A</ServiceName></AccessKeyLastUsed>"
         }
         "GetAccountSummary" => "<SummaryMap/>",
+        "ListUserTags" => "<IsTruncated>false</IsTruncated><Tags/>",
         "ListAccountAliases" => "<IsTruncated>false</IsTruncated><AccountAliases/>",
         other => panic!("{other} is not expected"),
     };

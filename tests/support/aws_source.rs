@@ -126,9 +126,11 @@ impl Reader {
         self.collect_at(now).await
     }
 
-    /// Reads once, as of `now`.
+    /// Reads once, as of `now`, and logs what there is to say.
     pub async fn collect_at(&mut self, now: DateTime<Utc>) -> Outcome {
-        self.aws.collect(now, in_a_minute()).await
+        let outcome = self.aws.collect(now, in_a_minute()).await;
+        outcome.say_remarks();
+        outcome
     }
 
     /// What one read finds.

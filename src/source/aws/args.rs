@@ -45,7 +45,7 @@ pub struct Args {
     pub requests_per_second: u16,
 
     #[command(flatten)]
-    pub(super) shard: shard::Args,
+    pub(in crate::source) shard: shard::Args,
 }
 
 /// How the keys of an account are read.

@@ -1,5 +1,6 @@
 //! AWS itself: IAM and STS through the SDK, with read permissions only.
 
+mod alias;
 mod args;
 mod attempts;
 mod auto;
@@ -14,17 +15,24 @@ mod organization;
 mod pace;
 mod paced;
 mod partition;
+mod reading;
 mod role;
 mod setup;
 mod tags;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{FutureExt, StreamExt, stream};
 use tokio::time::Instant;
 
 pub(crate) use self::auto::{Known, LastListing, Unreported};
+use self::{
+    alias::Alias,
+    auto::{Memory, Watch},
+    connector::Line,
+    tags::TagBook,
+};
 pub use self::{
     args::{Args, Strategy},
     auto::Remembered,
@@ -33,29 +41,13 @@ pub use self::{
     pace::Pace,
     setup::{Limits, Origin, Settings},
 };
-use self::{
-    auto::{Dated, Memory, Watch},
-    client::Api,
-    connector::Line,
-    failure::CallError,
-    tags::TagBook,
-};
-use super::{Outcome, Progress, SourceError, report};
+use super::{Outcome, Progress, Remark, SourceError};
 use crate::{
-    counts::Operation,
-    inventory::{Account, Inventory, Listing, Reading, User},
+    inventory::{Reading, User},
     key::{AccountId, ArnOwner},
     policy::Policy,
     reason::Reason,
-    source::report::Row,
 };
-
-/// How long an alias is believed. Aliases hardly ever change, and a warm refresh should cost little.
-const ALIAS_LIFETIME: TimeDelta = TimeDelta::hours(1);
-
-/// The oldest credential report that `auto` believes. AWS makes a new one every four hours, so this
-/// much is a sign that something is wrong.
-const OLDEST_REPORT: TimeDelta = TimeDelta::hours(24);
 
 /// One account of AWS, read again and again.
 #[derive(Debug)]
@@ -64,7 +56,7 @@ pub struct Aws {
     strategy: Strategy,
     /// Whose keys are read: that of the role, or whose credentials they were the last time.
     owner: Option<ArnOwner>,
-    alias: Option<(DateTime<Utc>, Option<Arc<str>>)>,
+    alias: Alias,
     /// What the account is called by whoever lists it.
     name: Option<Arc<str>>,
     watch: Watch,
@@ -75,6 +67,8 @@ pub struct Aws {
     saved: Option<(AccountId, Arc<Remembered>)>,
     /// Whether `auto` had to do as `list` does the last time.
     lists_instead: bool,
+    /// What is to be said with the next outcome.
+    remarks: Vec<Remark>,
     progress: Progress,
 }
 
@@ -90,6 +84,7 @@ impl Aws {
             watch,
             saved: None,
             lists_instead: false,
+            remarks: Vec::new(),
             progress: Progress::default(),
             owner: line.role().map(|role| ArnOwner {
                 account: role.arn.account(),
@@ -97,7 +92,7 @@ impl Aws {
             }),
             line,
             strategy,
-            alias: None,
+            alias: Alias::default(),
             name: None,
         }
     }
@@ -143,7 +138,8 @@ impl Aws {
         let api = self.line.open().await;
         let mut result = self.read(&api, now, deadline).await;
         if let Ok(inventory) = &mut result {
-            Box::pin(self.tags.fill(inventory, &api, now, deadline)).await;
+            let remark = Box::pin(self.tags.fill(inventory, &api, now, deadline)).await;
+            self.remarks.extend(remark);
         }
         let reasons = match &result {
             Ok(inventory) => inventory.reasons(),
@@ -159,6 +155,7 @@ impl Aws {
             account: self.account(),
             result: result.map_err(|error| self.named(error.into())),
             duration: start.elapsed(),
+            remarks: std::mem::take(&mut self.remarks),
         }
     }
 
@@ -211,104 +208,15 @@ impl Aws {
         }
     }
 
-    async fn read(
-        &mut self,
-        api: &Api,
-        now: DateTime<Utc>,
-        deadline: Instant,
-    ) -> Result<Inventory, CallError> {
-        let owner = match &self.owner {
-            Some(owner) if self.line.role().is_some() => owner.clone(),
-            _ => api.caller(deadline).await?,
-        };
-        self.meet(owner.clone());
-        let account = Account {
-            id: owner.account,
-            partition: owner.partition,
-            name: self.name.clone(),
-            alias: self.alias(api, now, deadline).await?,
-        };
-        match self.strategy {
-            Strategy::List => {
-                Box::pin(list::collect(api, account, &self.progress, now, deadline)).await
-            }
-            Strategy::Report => {
-                let report = self.report(api, deadline).await?;
-                Ok(from_report(account, &report, now))
-            }
-            Strategy::Auto => match self.report(api, deadline).await {
-                Ok(dated) if now - dated.generated < OLDEST_REPORT => {
-                    if std::mem::take(&mut self.lists_instead) {
-                        tracing::info!("the credential report can be used again");
-                    }
-                    Ok(auto::collect(
-                        api,
-                        account,
-                        dated,
-                        &mut self.memory,
-                        &self.progress,
-                        now,
-                        deadline,
-                    )
-                    .await)
-                }
-                Ok(dated) => {
-                    let generated = dated.generated.to_rfc3339_opts(SecondsFormat::Secs, true);
-                    self.say_lists_instead(&format!("it is of {generated}, older than 24 h"));
-                    Box::pin(list::collect(api, account, &self.progress, now, deadline)).await
-                }
-                // With these, listing would fail as well, and slowly.
-                Err(error)
-                    if matches!(
-                        error.reason,
-                        Reason::Credentials | Reason::ExpiredToken | Reason::Network | Reason::Tls
-                    ) || error.operation == Operation::AssumeRole =>
-                {
-                    Err(error)
-                }
-                Err(error) => {
-                    self.say_lists_instead(&SourceError::from(error).message);
-                    Box::pin(list::collect(api, account, &self.progress, now, deadline)).await
-                }
-            },
-        }
-    }
-
-    /// The newest credential report, parsed.
-    async fn report(&self, api: &Api, deadline: Instant) -> Result<Dated, CallError> {
-        let fetched =
-            credential_report::fetch(api, self.line.settings().patience, deadline).await?;
-        let malformed = |what: String| CallError::malformed(Operation::GetCredentialReport, what);
-        let report = report::parse(&fetched.csv).map_err(|error| malformed(error.to_string()))?;
-        // Every report has the root user's row, so one without rows isn't that of an empty account.
-        let account = report.owner.as_ref().map(|owner| owner.account);
-        if account.is_none() || account != self.owner.as_ref().map(|owner| owner.account) {
-            return Err(malformed(match account {
-                None => "it has no rows, not even the root user's".into(),
-                Some(other) => format!("it is of account {other}, not of the caller's"),
-            }));
-        }
-        Ok(Dated {
-            report,
-            generated: fetched.generated,
-        })
-    }
-
-    /// Says, once, that users are listed one by one because the report can't be used.
-    fn say_lists_instead(&mut self, why: &str) {
-        if !std::mem::replace(&mut self.lists_instead, true) {
-            tracing::warn!("every user is listed, for want of a usable credential report: {why}");
-        }
-    }
-
     /// Forgets what was known of another account if the credentials now belong to a new one.
     fn meet(&mut self, owner: ArnOwner) {
         if let Some(before) = &self.owner
             && before.account != owner.account
         {
-            tracing::warn!(before = %before.account, now = %owner.account,
-                "the credentials belong to another account now");
-            self.alias = None;
+            self.remarks.push(Remark::OtherAccount {
+                before: before.account,
+            });
+            self.alias = Alias::default();
             self.tags.clear();
             self.memory = Memory::new(self.watch.clone());
         }
@@ -318,57 +226,5 @@ impl Aws {
             self.memory.restore(remembered);
         }
         self.owner = Some(owner);
-    }
-
-    /// The account's alias; the last one known if it can't be read. Fails if the role can't be
-    /// assumed, for then nothing can be read.
-    async fn alias(
-        &mut self,
-        api: &Api,
-        now: DateTime<Utc>,
-        deadline: Instant,
-    ) -> Result<Option<Arc<str>>, CallError> {
-        let known = match self.alias.take() {
-            Some((read, alias)) if now - read < ALIAS_LIFETIME => {
-                self.alias = Some((read, alias.clone()));
-                return Ok(alias);
-            }
-            Some((_, alias)) => alias,
-            None => None,
-        };
-        match api.alias(deadline).await {
-            Ok(alias) => {
-                self.alias = Some((now, alias.clone()));
-                Ok(alias)
-            }
-            Err(error) if error.operation == Operation::AssumeRole => {
-                self.alias = known.map(|alias| (now - ALIAS_LIFETIME, Some(alias)));
-                Err(error)
-            }
-            Err(error) => {
-                tracing::debug!(%error, "the account's alias is unknown");
-                // A denial stays for a while; after anything else the next refresh asks again.
-                if error.reason == Reason::AccessDenied {
-                    self.alias = Some((now, known.clone()));
-                } else if known.is_some() {
-                    self.alias = Some((now - ALIAS_LIFETIME, known.clone()));
-                }
-                Ok(known)
-            }
-        }
-    }
-}
-
-/// The account as the report alone tells it.
-fn from_report(account: Account, dated: &Dated, now: DateTime<Utc>) -> Inventory {
-    let users: Vec<User> = dated.report.rows.iter().map(Row::to_user).collect();
-    Inventory {
-        account,
-        user_count: (dated.report.listing == Listing::Complete).then_some(users.len()),
-        users,
-        root: dated.report.root,
-        data_time: now.min(dated.generated),
-        listing: dated.report.listing,
-        troubles: Vec::new(),
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     inventory::{Inventory, Tag, Tags, User},
     policy::Policy,
     reason::Reason,
-    source::SourceError,
+    source::{Remark, SourceError},
 };
 
 /// How long tags are believed without another look.
@@ -80,16 +80,16 @@ impl TagBook {
     }
 
     /// Gives the users of an inventory their tags, those read before or new ones. What can't be read
-    /// leaves the rest of the inventory as complete as it was.
+    /// leaves the rest of the inventory as complete as it was. Gives what begins or ends thereby.
     pub(super) async fn fill(
         &mut self,
         inventory: &mut Inventory,
         api: &Api,
         now: DateTime<Utc>,
         deadline: Instant,
-    ) {
+    ) -> Option<Remark> {
         if self.wanted.is_empty() {
-            return;
+            return None;
         }
         let is_old = |user: &User| user.keys.iter().any(|key| now - key.created > self.age);
         let old = inventory.users.iter().filter(|user| is_old(user));
@@ -115,12 +115,12 @@ impl TagBook {
         self.is_denied = !failed.is_empty()
             && self.known.values().all(|known| known.read < now)
             && failed.values().all(is_denial);
-        self.say(inventory, &failed);
         for user in &mut inventory.users {
             if old.contains(&user.name) {
                 user.tags = self.of(&user.name, &failed, now);
             }
         }
+        self.remark(failed)
     }
 
     /// Reads the tags of these users. Where everybody's were denied the last time, one user is enough
@@ -175,18 +175,20 @@ impl TagBook {
     }
 
     /// Says once that some can't be read, and once that all can.
-    fn say(&mut self, inventory: &Inventory, failed: &HashMap<Arc<str>, CallError>) {
-        let was_said = std::mem::replace(&mut self.is_said, !failed.is_empty());
-        let account = inventory.account.id;
-        match failed.values().next() {
+    fn remark(&mut self, failed: HashMap<Arc<str>, CallError>) -> Option<Remark> {
+        let users = failed.len();
+        let was_said = std::mem::replace(&mut self.is_said, users > 0);
+        match failed.into_values().next() {
             Some(error) if !was_said => {
-                let SourceError { reason, message } = error.clone().into();
-                tracing::warn!(%account, %reason, users = failed.len(),
-                    "tags of users could not be read, so no rule that goes by tags applies to them: \
-                    {message}");
+                let SourceError { reason, message } = error.into();
+                Some(Remark::TagsUnread {
+                    reason,
+                    users,
+                    message,
+                })
             }
-            None if was_said => tracing::info!(%account, "the tags of users can be read again"),
-            Some(_) | None => {}
+            None if was_said => Some(Remark::TagsRead),
+            Some(_) | None => None,
         }
     }
 }

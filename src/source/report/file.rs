@@ -118,6 +118,7 @@ impl ReportFile {
             account: last.account,
             result,
             duration,
+            remarks: Vec::new(),
         }
     }
 

@@ -13,7 +13,10 @@ use crate::{
     key::{AccessKey, KeyName, LastUse},
     policy::{Policy, Thresholds},
     reason::Reason,
-    source::report::{Fingerprint, Row, SlotRow},
+    source::{
+        Remark,
+        report::{Fingerprint, Row, SlotRow},
+    },
 };
 
 /// Which keys are watched more closely than the report does.
@@ -46,7 +49,9 @@ pub(crate) struct Memory {
     watch: Watch,
     /// Shared with whoever saves it, so that it is copied only where it changes after that.
     remembered: Arc<Remembered>,
-    /// Whether it was said that the report's dates aren't the keys' creation dates.
+    /// Whether the report's dates aren't the keys' creation dates.
+    dates_differ: bool,
+    /// Whether that was said.
     dates_differ_said: bool,
 }
 
@@ -96,6 +101,7 @@ impl Memory {
         Self {
             watch,
             remembered: Arc::default(),
+            dates_differ: false,
             dates_differ_said: false,
         }
     }
@@ -190,12 +196,13 @@ impl Memory {
         known.generated = generated;
         known.agrees = agrees(row, &known.keys);
         let differ = dates_differ(row, &known.keys, generated);
-        if differ && !std::mem::replace(&mut self.dates_differ_said, true) {
-            tracing::warn!(
-                "the credential report's access_key_last_rotated is not CreateDate in this account; \
-                 only ListAccessKeys is believed"
-            );
-        }
+        self.dates_differ |= differ;
+    }
+
+    /// Says, once, that the report's dates can't be believed.
+    pub(crate) fn remark(&mut self) -> Option<Remark> {
+        let is_news = self.dates_differ && !std::mem::replace(&mut self.dates_differ_said, true);
+        is_news.then_some(Remark::DatesDiffer)
     }
 
     /// The old keys that are gone, by the user who held them: deleted, or still held by a user who
