@@ -91,3 +91,6 @@ fn checked(file: &File, folder: &Path, files: &mut Vec<PathBuf>) -> Result<WebCo
         rate_limit: rate_limit.map(rate::check).transpose()?.flatten(),
     })
 }
+
+#[cfg(test)]
+mod tests;
