@@ -471,7 +471,7 @@ fn hostile(name: &str) -> iam_key_exporter::snapshot::Snapshot {
         ..User::read(format!("x{name}"), vec![odd.clone()])
     };
     let tagged = User {
-        tags: Tags::Known(tags),
+        tags: Tags::all(now(), tags),
         ..User::read(name, vec![odd])
     };
     let users = vec![

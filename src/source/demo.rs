@@ -125,7 +125,7 @@ impl Demo {
             })
             .collect();
         User {
-            tags: Tags::Known(tags),
+            tags: Tags::all(now, tags),
             ..user
         }
     }
