@@ -342,7 +342,6 @@ fn by_tags(rules: &[(&str, i64)], labels: &[&str]) -> Config {
             .map(|tag| TagLabel::of((*tag).into()))
             .collect(),
         accounts: listed(0..1),
-        ..Config::default()
     }
 }
 
