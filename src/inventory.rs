@@ -4,12 +4,14 @@ mod keys;
 
 use std::{
     collections::HashMap,
+    num::NonZeroU32,
     sync::{Arc, LazyLock},
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
+    intern::Word,
     key::{AccessKey, AccountId, KeyName, KeyStatus},
     reason::Reason,
 };
@@ -46,6 +48,26 @@ pub struct Exemption {
     pub until: Option<DateTime<Utc>>,
 }
 
+/// A max age that differs from the default: of whole seconds, and up to 136 years, for there is one in
+/// every user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OwnMaxAge(NonZeroU32);
+
+impl From<TimeDelta> for OwnMaxAge {
+    fn from(max_age: TimeDelta) -> Self {
+        let longest = i64::from(u32::MAX);
+        let seconds = u32::try_from(max_age.num_seconds().clamp(1, longest));
+        let seconds = seconds.ok().and_then(NonZeroU32::new);
+        Self(seconds.expect("it is within the bounds"))
+    }
+}
+
+impl From<OwnMaxAge> for TimeDelta {
+    fn from(OwnMaxAge(seconds): OwnMaxAge) -> Self {
+        Self::seconds(seconds.get().into())
+    }
+}
+
 /// A user tag that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tag {
@@ -62,7 +84,7 @@ pub enum Tags {
     #[default]
     NotAsked,
     /// Those that there are of the ones asked for.
-    Known(Vec<Tag>),
+    Known(Arc<Vec<Tag>>),
     /// They could not be read.
     Unread(Reason),
 }
@@ -85,17 +107,8 @@ impl Tags {
     }
 }
 
-/// The path of most users, shared by all of them.
-static ROOT_PATH: LazyLock<Arc<str>> = LazyLock::new(|| "/".into());
-
-/// A path as users hold it.
-pub fn shared_path(path: &str) -> Arc<str> {
-    if path == "/" {
-        Arc::clone(&ROOT_PATH)
-    } else {
-        path.into()
-    }
-}
+/// The path of most users.
+static ROOT_PATH: LazyLock<Word> = LazyLock::new(|| "/".into());
 
 /// An IAM user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,16 +117,16 @@ pub struct User {
     pub name: Arc<str>,
     /// The path in IAM, which begins and ends with a slash; `/` is the default there and where the
     /// source doesn't tell.
-    pub path: Arc<str>,
+    pub path: Word,
     /// The keys.
     pub keys: Keys,
     /// Whether `keys` is the whole truth of the last refresh.
     pub reading: Reading,
     /// The max age that a rule gives the user, if it isn't the default. Kept up by
     /// [`Policy::apply`](crate::policy::Policy::apply).
-    pub max_age: Option<TimeDelta>,
+    pub max_age: Option<OwnMaxAge>,
     /// The exemption that covers the user, in force or not. Kept up likewise.
-    pub exemption: Option<Exemption>,
+    pub exemption: Option<Arc<Exemption>>,
     /// The tags asked for.
     pub tags: Tags,
 }
@@ -133,7 +146,7 @@ impl User {
     pub fn new(name: Arc<str>, keys: Keys, reading: Reading) -> Self {
         Self {
             name,
-            path: Arc::clone(&ROOT_PATH),
+            path: ROOT_PATH.clone(),
             keys,
             reading,
             max_age: None,
@@ -416,7 +429,7 @@ mod tests {
     #[test]
     fn a_user_who_could_not_be_read_keeps_the_last_known_keys_under_what_could_be_read() {
         let mut known = User::read("a", vec![key("A", 50), key("B", 20)]);
-        known.tags = Tags::Known(vec![tag("alice")]);
+        known.tags = Tags::Known(vec![tag("alice")].into());
         let previous = inventory(vec![known], Listing::Complete);
         let mut deactivated = key("B", 20);
         deactivated.status = KeyStatus::Inactive;
@@ -426,13 +439,13 @@ mod tests {
         assert_eq!(names(&user.keys), ["A", "B", "C"]);
         assert_eq!(user.keys[1].status, KeyStatus::Inactive);
         assert_eq!(user.unread_reason(), Some(Reason::Timeout));
-        assert_eq!(user.tags, Tags::Known(vec![tag("alice")]));
+        assert_eq!(user.tags, Tags::Known(vec![tag("alice")].into()));
     }
 
     #[test]
     fn a_user_who_was_read_keeps_nothing_of_before() {
         let mut known = User::read("a", vec![key("A", 50)]);
-        known.tags = Tags::Known(vec![tag("alice")]);
+        known.tags = Tags::Known(vec![tag("alice")].into());
         let previous = inventory(vec![known], Listing::Complete);
         let now = inventory(vec![User::read("a", vec![key("B", 1)])], Listing::Complete);
         assert_eq!(now.clone().filled_from(&previous), now);

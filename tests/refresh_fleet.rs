@@ -282,7 +282,8 @@ async fn another_policy_judges_what_is_known_at_once() {
         exemption: Exemption {
             reason: "a break-glass key".into(),
             until: None,
-        },
+        }
+        .into(),
     });
     let start = Instant::now();
     reload(&running, exempting);

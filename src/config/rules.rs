@@ -38,7 +38,8 @@ pub(super) fn exemptions(items: Vec<ExemptionFields>) -> Result<Vec<ExemptionRul
             exemption: Exemption {
                 reason: reason.value.0.0,
                 until: until.map(|until| until.0.0),
-            },
+            }
+            .into(),
         })
     };
     items.into_iter().enumerate().map(rule).collect()

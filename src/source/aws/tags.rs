@@ -44,7 +44,7 @@ pub(super) struct TagBook {
 #[derive(Debug)]
 struct Known {
     read: DateTime<Utc>,
-    tags: Vec<Tag>,
+    tags: Arc<Vec<Tag>>,
 }
 
 impl TagBook {
@@ -105,6 +105,7 @@ impl TagBook {
         for (user, answer) in self.ask(api, stale, deadline).await {
             match answer {
                 Ok(tags) => {
+                    let tags = Arc::new(tags);
                     self.known.insert(user, Known { read: now, tags });
                 }
                 Err(error) => {
@@ -168,7 +169,7 @@ impl TagBook {
         let known = self.known.get(user);
         let believed = known.filter(|known| now - known.read < BELIEVED);
         match (believed, failed.get(user)) {
-            (Some(known), _) => Tags::Known(known.tags.clone()),
+            (Some(known), _) => Tags::Known(Arc::clone(&known.tags)),
             (None, Some(error)) => Tags::Unread(error.reason),
             (None, None) => Tags::NotAsked,
         }

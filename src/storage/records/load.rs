@@ -120,11 +120,12 @@ impl Loader {
             Some(text) => inventory::User::unread(name, keys, reason(text)),
         };
         Ok(inventory::User {
-            path: self.texts.get(user.path),
+            path: user.path.into(),
             tags: match user.tags {
                 Tags::NotAsked => inventory::Tags::NotAsked,
                 Tags::Known(tags) => {
-                    inventory::Tags::Known(tags.into_iter().map(|tag| self.tag(tag)).collect())
+                    let tags = tags.into_iter().map(|tag| self.tag(tag));
+                    inventory::Tags::Known(Arc::new(tags.collect()))
                 }
                 Tags::Unread(text) => inventory::Tags::Unread(reason(text)),
             },
@@ -167,7 +168,7 @@ impl Loader {
         let unreported = memory
             .unreported
             .into_iter()
-            .map(|user| (self.texts.get(user.name), self.texts.get(user.path)))
+            .map(|user| (self.texts.get(user.name), user.path.into()))
             .collect();
         let remembered = Remembered {
             users,
@@ -264,11 +265,7 @@ fn key(key: &Key<'_>) -> Result<AccessKey, Flaw> {
                 time,
                 service,
                 region,
-            } => key::LastUse::At(UsedAt {
-                time: instant(time)?,
-                service: service.into(),
-                region: region.into(),
-            }),
+            } => key::LastUse::At(UsedAt::new(instant(time)?, service, region)),
         },
     })
 }
