@@ -8,7 +8,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := test
-.PHONY: run test test-prometheus3 test-setup lint lint-source lint-docs lint-deps lint-deploy lint-scripts bench fmt
+.PHONY: run test test-prometheus3 test-setup lint lint-source lint-docs lint-deps lint-deploy lint-scripts lint-fuzz bench fmt 
 
 TOOLS := $(CURDIR)/target/tools
 VENV := $(CURDIR)/target/venv
@@ -36,7 +36,7 @@ test-prometheus3: test-setup
 test-setup:
 	tests/real/setup
 
-lint: lint-source lint-docs lint-deps lint-deploy lint-scripts
+lint: lint-source lint-docs lint-deps lint-deploy lint-scripts lint-fuzz
 
 lint-source:
 	cargo fmt --check
@@ -63,6 +63,10 @@ lint-scripts:
 	else \
 	  echo "shellcheck is not installed: the scripts were not checked" >&2; \
 	fi
+
+# The fuzzed modules are links: one that is moved, or needs more, is noticed here.
+lint-fuzz:
+	cargo check --locked --manifest-path fuzz/Cargo.toml --lib --target-dir target
 
 bench: export IAM_KEY_EXPORTER_TEST_VENV := $(VENV)
 bench: test-setup

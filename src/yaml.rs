@@ -241,6 +241,12 @@ fn message(error: &SaphyrError) -> String {
         SaphyrError::InvalidScalar { ty, .. } => format!("must be {}", wanted(ty)),
         SaphyrError::Unexpected { expected, .. } => format!("must be {}", wanted(expected)),
         SaphyrError::NonFiniteFloat { .. } => "not a finite number".into(),
+        // A secret without quotes that begins with `!` is a tag to YAML.
+        SaphyrError::UnsupportedTag { .. }
+        | SaphyrError::TaggedStructFieldName { .. }
+        | SaphyrError::TaggedEnumMismatch { .. } => {
+            "tags are not allowed; quote a text that begins with !".into()
+        }
         SaphyrError::QuotingRequired { .. } => "a text that must be quoted".into(),
         SaphyrError::Eof { .. } => "the file ends too early".into(),
         SaphyrError::Budget { .. }
@@ -465,6 +471,10 @@ mod tests {
             format!("users:\n  alice: '{secret}\n"),
             format!("users:\n  alice: \"{secret}\\q\"\n"),
             format!("users:\n  alice: *{secret}\n"),
+            format!("users:\n  alice: !{secret}\n"),
+            format!("users:\n  alice: !{secret} x\n"),
+            format!("kind: !{secret}\n"),
+            format!("rules: !{secret} []\n"),
             format!("name: .inf\ncount: {secret}"),
             format!("name: |\n  {secret}\n {secret}\n{secret}"),
             secret.to_owned(),

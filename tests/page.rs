@@ -5,6 +5,8 @@
 mod exporter;
 #[path = "page/made.rs"]
 mod made;
+#[path = "page/requests.rs"]
+mod requests;
 
 use std::{collections::BTreeSet, fs, sync::Arc};
 

@@ -6,21 +6,27 @@
 
 mod exporter;
 mod support;
+mod web_support;
 
 use std::{
-    fmt::Write as _,
     io::Write as _,
     net::{SocketAddr, TcpListener, TcpStream},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
-use exporter::{Exporter, PATIENCE, ask, command, fields, get, read_answer};
+use exporter::{
+    Exporter, PATIENCE, command, fields, get, read_answer,
+    slow::{long_report, scrape_in_flight, with_report},
+};
 use iam_key_exporter::clock::Clock;
 use rustix::process::Signal;
-use socket2::{Domain, Socket, Type};
 use support::fake_aws::{Action, ErrorCode, FakeAws, Fault, Operation};
 use tempfile::NamedTempFile;
+use web_support::{
+    client::Client,
+    pki::{Ca, loopback, replace},
+};
 
 /// What the exporter promises from the first signal to its end.
 const PROMISED: Duration = Duration::from_secs(5);
@@ -46,51 +52,6 @@ fn add_users(aws: &FakeAws, names: &[&str]) {
         account.add_user(name, now);
         account.add_key(name, now);
     }
-}
-
-/// A credential report so long that its exposition doesn't fit into the kernel's buffers.
-fn long_report() -> NamedTempFile {
-    let mut csv = String::from(
-        "user,arn,user_creation_time,access_key_1_active,access_key_1_last_rotated,\
-         access_key_2_active,access_key_2_last_rotated\n",
-    );
-    for number in 0..20_000 {
-        let name = format!("user-{number:06}");
-        writeln!(
-            csv,
-            "{name},arn:aws:iam::123456789012:user/{name},2020-01-01T00:00:00Z,true,\
-             2020-01-02T00:00:00Z,false,N/A"
-        )
-        .unwrap();
-    }
-    let mut file = NamedTempFile::new().unwrap();
-    file.write_all(csv.as_bytes()).unwrap();
-    file
-}
-
-fn with_report(file: &NamedTempFile) -> Exporter {
-    let exporter =
-        Exporter::start(command().arg(format!("--source=report:{}", file.path().display())));
-    exporter.poll("/-/ready", |answer| answer.status == 200);
-    exporter
-}
-
-/// A client whose kernel takes hardly anything off the wire until it reads.
-fn slow_client(address: SocketAddr) -> TcpStream {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
-    socket.set_recv_buffer_size(4096).unwrap();
-    socket.connect(&address.into()).unwrap();
-    let stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream
-}
-
-/// Asks for the metrics and waits for the first byte of the answer: the rest is in flight then.
-fn scrape_in_flight(address: SocketAddr) -> TcpStream {
-    let mut stream = slow_client(address);
-    ask(&mut stream, "/metrics");
-    stream.peek(&mut [0]).expect("the answer begins");
-    stream
 }
 
 #[test]
@@ -129,7 +90,7 @@ fn an_idle_connection_does_not_delay_the_end() {
 #[test]
 fn a_scrape_in_flight_is_finished_and_no_other_begun() {
     let report = long_report();
-    let mut exporter = with_report(&report);
+    let mut exporter = with_report(&report, &[]);
     let address = exporter.addresses[0];
     let mut scrape = scrape_in_flight(address);
 
@@ -154,10 +115,64 @@ fn a_scrape_in_flight_is_finished_and_no_other_begun() {
     assert!(start.elapsed() < PROMISED, "{:?}", start.elapsed());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scrape_in_flight_over_tls_is_finished_too() {
+    let report = long_report();
+    let folder = tempfile::tempdir().unwrap();
+    let ca = Ca::new("servers");
+    ca.issue(&loopback()).write(folder.path(), "");
+    let config = folder.path().join("web.yml");
+    replace(
+        &config,
+        "tls_server_config:\n  cert_file: cert.pem\n  key_file: key.pem\n",
+    );
+    for protocol in ["h2", "http/1.1"] {
+        let client = Client::new(&ca, None, &[protocol]);
+        let source = format!("--source=report:{}", report.path().display());
+        let mut exporter =
+            Exporter::start(command().arg(source).arg("--web.config.file").arg(&config));
+        let address = exporter.addresses[0];
+        let ready = Instant::now();
+        while client.get(address, "/-/ready", &[]).await.unwrap().status != 200 {
+            assert!(ready.elapsed() < PATIENCE, "it is not ready");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let mut connection = client.connect_slowly(address).await.unwrap();
+        let accept = [("accept", "application/openmetrics-text;version=1.0.0")];
+        let scrape = connection.begin("/metrics", &accept).await.unwrap();
+
+        exporter.signal(Signal::TERM);
+        let start = Instant::now();
+        exporter.wait_for_line("stopping");
+        while TcpStream::connect(address).is_ok() {
+            assert!(start.elapsed() < PROMISED, "it still accepts connections");
+        }
+        assert!(exporter.is_running(), "{protocol}: it waits for the scrape");
+
+        let answer = web_support::client::Answer::read(scrape).await.unwrap();
+        assert_eq!(answer.status, 200);
+        let keys = answer
+            .body
+            .matches("\naws_iam_access_key_age_days{")
+            .count();
+        assert_eq!(keys, 20_000, "{protocol}");
+        assert!(answer.body.ends_with("# EOF\n"), "{protocol}");
+        drop(connection);
+        assert_eq!(exporter.wait().code(), Some(0), "{protocol}");
+        assert!(
+            start.elapsed() < PROMISED,
+            "{protocol}: {:?}",
+            start.elapsed()
+        );
+        let log = exporter.log.join("\n");
+        assert!(!log.contains("cut off"), "{log}");
+    }
+}
+
 #[test]
 fn a_client_that_never_reads_holds_up_the_end_for_less_than_5_seconds() {
     let report = long_report();
-    let mut exporter = with_report(&report);
+    let mut exporter = with_report(&report, &[]);
     let _stuck = scrape_in_flight(exporter.addresses[0]);
     exporter.signal(Signal::TERM);
     let start = Instant::now();
@@ -171,7 +186,7 @@ fn a_client_that_never_reads_holds_up_the_end_for_less_than_5_seconds() {
 fn a_second_signal_aborts_even_while_a_client_is_stuck() {
     let report = long_report();
     for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
-        let mut exporter = with_report(&report);
+        let mut exporter = with_report(&report, &[]);
         let _stuck = scrape_in_flight(exporter.addresses[0]);
         exporter.signal(Signal::TERM);
         exporter.wait_for_line("stopping");
@@ -189,7 +204,7 @@ fn a_second_signal_aborts_even_while_a_client_is_stuck() {
 #[test]
 fn a_signal_that_comes_twice_at_once_is_one() {
     let report = long_report();
-    let mut exporter = with_report(&report);
+    let mut exporter = with_report(&report, &[]);
     let mut scrape = scrape_in_flight(exporter.addresses[0]);
     // Two of a kind would be merged by the kernel.
     exporter.signal(Signal::TERM);

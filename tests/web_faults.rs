@@ -19,7 +19,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use exporter::{Exporter, PATIENCE, command, get};
+use exporter::slow::{long_report, scrape_in_flight, slow_client, with_report};
+use exporter::{Exporter, PATIENCE, ask, command, get, read_answer};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use web_support::client::Client;
 use web_support::pki::{Ca, loopback, replace};
 
@@ -56,6 +58,8 @@ struct Held {
     files: usize,
     threads: usize,
     resident: u64,
+    /// CPU time since its start.
+    cpu: Duration,
 }
 
 #[cfg(target_os = "linux")]
@@ -63,10 +67,12 @@ impl Held {
     fn by(exporter: &Exporter) -> Self {
         let process = procfs::process::Process::new(i32::try_from(exporter.id()).unwrap()).unwrap();
         let stat = process.stat().unwrap();
+        let ticks = stat.utime + stat.stime;
         Self {
             files: process.fd_count().unwrap(),
             threads: usize::try_from(stat.num_threads).unwrap(),
             resident: stat.rss * procfs::page_size(),
+            cpu: Duration::from_millis(ticks * 1000 / procfs::ticks_per_second()),
         }
     }
 }
@@ -213,6 +219,37 @@ fn under_siege_others_are_answered_and_nothing_is_left_behind() {
     assert_eq!(exporter.get("/metrics").status, 200);
     let log = exporter.stop();
     assert!(!log.iter().any(|line| line.contains("panic")), "{log:#?}");
+}
+
+/// More slow readers than scrapes may be under way, without a login and with the limits as they are.
+#[test]
+fn slow_readers_keep_nobody_out() {
+    let report = long_report();
+    let exporter = with_report(&report, &[]);
+    let address = exporter.addresses[0];
+    let started = Instant::now();
+    let mut slow: Vec<_> = (0..40).map(|_| scrape_in_flight(address)).collect();
+    let all_taken = started.elapsed();
+    let answer = exporter.poll("/metrics", |answer| answer.status != 503);
+    assert_eq!(answer.status, 200);
+    assert!(answer.body.contains("aws_iam_access_key_age_days"));
+    let answered = started.elapsed() - all_taken;
+    println!("all places were taken in {all_taken:?}; another was answered in {answered:?}");
+    assert!(answered < Duration::from_secs(10), "{answered:?}");
+    // They come back again and again, each in the place of one of their own, and others are answered still.
+    for _ in 0..3 {
+        let started = Instant::now();
+        slow.extend((0..10).map(|_| scrape_in_flight(address)));
+        assert_eq!(
+            exporter
+                .poll("/metrics", |answer| answer.status != 503)
+                .status,
+            200
+        );
+        let answered = started.elapsed();
+        assert!(answered < Duration::from_secs(10), "{answered:?}");
+    }
+    exporter.stop();
 }
 
 /// Each of these is a request that some proxies and servers see differently. Whatever is answered, the second request
@@ -408,46 +445,107 @@ fn pipelined_requests_are_answered_in_turn() {
     assert_eq!(statuses, ["200", "404", "200", "200"]);
 }
 
-/// The descriptors run out: those who are there are served, newcomers a little later, and it doesn't spin.
+/// Leaves the daemon room for so many more descriptors, as if others had used up the rest.
+#[cfg(target_os = "linux")]
+fn leave_descriptors(exporter: &Exporter, spare: usize) {
+    let most = Some((Held::by(exporter).files + spare) as u64);
+    let limit = Rlimit {
+        current: most,
+        maximum: most,
+    };
+    let id = Pid::from_raw(i32::try_from(exporter.id()).unwrap());
+    prlimit(id, Resource::Nofile, limit).unwrap();
+}
+
+/// Scrapes that nobody reads hold the last descriptors, and none of them may be taken away.
 #[cfg(target_os = "linux")]
 #[test]
-fn without_free_descriptors_it_goes_on() {
-    for limit in [96, 24] {
-        let daemon = demo();
-        let mut shell = Command::new("sh");
-        shell
-            .env_clear()
-            .envs(
-                daemon
-                    .get_envs()
-                    .filter_map(|(name, value)| Some((name, value?))),
-            )
-            .arg("-c")
-            .arg(format!("ulimit -n {limit}; exec \"$0\" \"$@\""))
-            .arg(daemon.get_program())
-            .args(daemon.get_args())
-            .args(["--log.level=debug"]);
-        let exporter = Exporter::start(&mut shell);
-        let address = exporter.addresses[0];
-        assert_eq!(exporter.get("/metrics").status, 200);
-        let before = Held::by(&exporter);
-        let idle: Vec<_> = (0..200)
-            .filter_map(|_| TcpStream::connect(address).ok())
-            .collect();
-        let started = Instant::now();
-        for _ in 0..3 {
-            assert_eq!(exporter.get("/-/healthy").status, 200, "of {limit} files");
-        }
-        println!("answered within {:?} of {limit} files", started.elapsed());
-        drop(idle);
-        let deadline = Instant::now() + PATIENCE;
-        while Held::by(&exporter).files > before.files {
-            assert!(Instant::now() < deadline, "files stay open");
-            thread::sleep(Duration::from_millis(50));
-        }
-        assert_eq!(exporter.get("/metrics").status, 200);
-        exporter.stop();
+fn out_of_descriptors_it_waits_without_spinning() {
+    let report = long_report();
+    let mut exporter = with_report(&report, &[]);
+    let address = exporter.addresses[0];
+    assert_eq!(exporter.get("/metrics").status, 200);
+    leave_descriptors(&exporter, 4);
+    // Whatever gets free meanwhile, the next in the queue has it.
+    let slow: Vec<_> = (0..16)
+        .map(|_| {
+            let mut stream = slow_client(address);
+            ask(&mut stream, "/metrics");
+            stream
+        })
+        .collect();
+    let mut newcomer = connect(address);
+    ask(&mut newcomer, "/-/healthy");
+    let line = exporter.wait_for_line("connections cannot be accepted");
+    assert!(line.contains("Too many open files"), "{line}");
+
+    // For how long it does nothing is what is measured.
+    let (before, window) = (Held::by(&exporter).cpu, Duration::from_secs(3));
+    thread::sleep(window);
+    let spent = Held::by(&exporter).cpu - before;
+    println!("{spent:?} of CPU time in {window:?} without descriptors");
+    assert!(spent < window / 6, "{spent:?} of CPU time in {window:?}");
+    newcomer.set_nonblocking(true).unwrap();
+    let early = newcomer.peek(&mut [0]).unwrap_err();
+    assert_eq!(early.kind(), io::ErrorKind::WouldBlock, "it was accepted");
+    newcomer.set_nonblocking(false).unwrap();
+
+    drop(slow);
+    let freed = Instant::now();
+    assert_eq!(read_answer(&mut newcomer).status, 200);
+    assert_eq!(exporter.get("/metrics").status, 200);
+    println!("answers again {:?} after that", freed.elapsed());
+    // The longest pause is a second.
+    assert!(freed.elapsed() < Duration::from_secs(5));
+    let log = exporter.stop();
+    let told = |line: &&String| line.contains("cannot be accepted");
+    assert_eq!(log.iter().filter(told).count(), 1, "{log:#?}");
+}
+
+/// Idle connections hold the last descriptors, and more of them wait.
+#[cfg(target_os = "linux")]
+#[test]
+fn out_of_descriptors_idle_connections_give_way() {
+    let mut exporter = Exporter::start(&mut demo());
+    let address = exporter.addresses[0];
+    assert_eq!(exporter.get("/metrics").status, 200);
+    let before = Held::by(&exporter);
+    leave_descriptors(&exporter, 16);
+    let idle: Vec<_> = (0..64).map(|_| connect(address)).collect();
+    let started = Instant::now();
+    exporter.wait_for_line("connections cannot be accepted");
+    assert_eq!(exporter.get("/metrics").status, 200);
+    println!("answered after {:?}", started.elapsed());
+    // 16 go at a time, each time after a second and a pause of a second at most.
+    assert!(started.elapsed() < Duration::from_secs(15));
+    drop(idle);
+    let deadline = Instant::now() + PATIENCE;
+    while Held::by(&exporter).files > before.files {
+        assert!(Instant::now() < deadline, "files stay open");
+        thread::sleep(Duration::from_millis(50));
     }
+    exporter.stop();
+}
+
+/// So few descriptors that there is hardly room for a connection, from the start.
+#[cfg(target_os = "linux")]
+#[test]
+fn it_starts_with_few_descriptors() {
+    let daemon = demo();
+    let mut shell = Command::new("sh");
+    let environment = daemon.get_envs();
+    shell
+        .env_clear()
+        .envs(environment.filter_map(|(name, value)| Some((name, value?))))
+        .args(["-c", "ulimit -n 24; exec \"$0\" \"$@\""])
+        .arg(daemon.get_program())
+        .args(daemon.get_args());
+    let exporter = Exporter::start(&mut shell);
+    let address = exporter.addresses[0];
+    let idle: Vec<_> = (0..40).map(|_| connect(address)).collect();
+    assert_eq!(exporter.get("/metrics").status, 200);
+    drop(idle);
+    exporter.stop();
 }
 
 /// With TLS: handshakes that stall or break, renegotiations of nothing, and clients that talk plain HTTP.

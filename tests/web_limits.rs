@@ -13,16 +13,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
+use iam_key_exporter::metrics::exposition::{Encoding, Exposition, Format, render};
 use iam_key_exporter::web::body::ResponseBody;
 use iam_key_exporter::web::gate::Gate;
 use iam_key_exporter::web::live::Live;
 use iam_key_exporter::web::server::{self, Limits};
+use prometheus_client::metrics::{family::Family, gauge::Gauge};
+use prometheus_client::registry::Registry;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
-use web_support::client::{Client, DEADLINE};
+use web_support::client::{Answer, Client, Connection, DEADLINE};
 use web_support::pki::{Ca, loopback, replace};
 
 /// A server over TLS, and over plain HTTP for whoever asks it so.
@@ -33,6 +36,8 @@ struct Server {
     permits: Arc<Semaphore>,
     /// Requests for `/slow` that are there.
     waiting: Arc<AtomicUsize>,
+    /// What `/scrape` gives.
+    scrape: Arc<Exposition>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
     _folder: tempfile::TempDir,
@@ -61,8 +66,10 @@ async fn respond(
     request: Request<Incoming>,
     permits: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
+    scrape: Arc<Exposition>,
 ) -> Response<ResponseBody> {
     let body = match request.uri().path() {
+        "/scrape" => return Response::new(scrape.into()),
         "/slow" => {
             let _here = Here::new(waiting);
             permits.acquire().await.unwrap().forget();
@@ -74,12 +81,29 @@ async fn respond(
     Response::new(body.into())
 }
 
+/// A few series with names so long that no buffers of sockets hold them.
+fn large_exposition() -> Exposition {
+    let series = Family::<Vec<(String, String)>, Gauge>::default();
+    for number in 0..200 {
+        let name = format!("{number}").repeat(20_000);
+        let _ = series.get_or_create(&vec![("name".to_owned(), name)]);
+    }
+    let mut registry = Registry::default();
+    registry.register("large", "Much to read", series);
+    render([&registry], Format::OpenMetrics, Encoding::Identity).unwrap()
+}
+
 impl Server {
     async fn start(limits: Limits, protocol: Option<&str>) -> Self {
-        Self::start_with(limits, protocol, 0).await
+        Self::start_with(limits, protocol, "/slow", 0).await
     }
 
-    async fn start_with(limits: Limits, protocol: Option<&str>, most_scrapes: usize) -> Self {
+    async fn start_with(
+        limits: Limits,
+        protocol: Option<&str>,
+        telemetry_path: &str,
+        most_scrapes: usize,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ca = Ca::new("servers");
         ca.issue(&loopback()).write(folder.path(), "");
@@ -96,17 +120,20 @@ impl Server {
             .unwrap()
             .with_tls_of(&live);
         let address = bound.addresses()[0];
-        let gate = Gate::new(live, "/slow".parse().unwrap(), most_scrapes);
+        let gate = Gate::new(live, telemetry_path.parse().unwrap(), most_scrapes, limits);
         let permits = Arc::new(Semaphore::new(0));
         let waiting = Arc::new(AtomicUsize::new(0));
         let (stop, stopped) = oneshot::channel::<()>();
+        let scrape = Arc::new(large_exposition());
+        let to_scrape = Arc::clone(&scrape);
         let (for_requests, here) = (Arc::clone(&permits), Arc::clone(&waiting));
         let answer = move |request: Request<Incoming>| {
             let (gate, permits, waiting) = (gate.clone(), for_requests.clone(), here.clone());
+            let scrape = Arc::clone(&to_scrape);
             async move {
                 let (head, body) = request.into_parts();
                 let request = Request::from_parts(head.clone(), body);
-                gate.pass(&head, || respond(request, permits, waiting))
+                gate.pass(&head, || respond(request, permits, waiting, scrape))
                     .await
             }
         };
@@ -118,6 +145,7 @@ impl Server {
             client: Client::new(&ca, None, protocol.as_slice()),
             permits,
             waiting,
+            scrape,
             stop,
             task,
             _folder: folder,
@@ -341,7 +369,7 @@ async fn idle_connections_give_way_when_all_are_taken() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn scrapes_past_the_limit_are_told_to_come_again() {
-    let server = Server::start_with(Limits::default(), Some("h2"), 2).await;
+    let server = Server::start_with(Limits::default(), Some("h2"), "/slow", 2).await;
     let mut scrapes = Vec::new();
     for _ in 0..2 {
         let (client, address) = (server.client.clone(), server.address);
@@ -377,4 +405,76 @@ async fn scrapes_past_the_limit_are_told_to_come_again() {
         .await
         .unwrap();
     assert_eq!(answer.status, 200);
+}
+
+/// A scrape of which the client takes the head and no more.
+async fn stalling_scrape(server: &Server) -> (Connection, Response<Incoming>) {
+    let connecting = server.client.connect_slowly(server.address);
+    let mut connection = connecting.await.unwrap();
+    let begun = timeout(DEADLINE, connection.begin("/scrape", &[])).await;
+    (connection, begun.unwrap().unwrap())
+}
+
+/// Scrapes until there is room.
+async fn scrape_in_the_end(server: &Server) -> Answer {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let scrape = server.client.get(server.address, "/scrape", &[]);
+        let answer = scrape.await.unwrap();
+        if answer.status != 503 {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "there is no room");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scrapes_that_nobody_reads_give_way_to_others() {
+    let never = Duration::from_hours(1);
+    let stalled = Limits {
+        scrape_stall: SHORT,
+        scrape_time: never,
+        ..Limits::default()
+    };
+    let too_long = Limits {
+        scrape_stall: never,
+        scrape_time: SHORT,
+        ..Limits::default()
+    };
+    for (limits, protocol) in [(stalled, "http/1.1"), (stalled, "h2"), (too_long, "h2")] {
+        let server = Server::start_with(limits, Some(protocol), "/scrape", 40).await;
+        let mut slow = Vec::new();
+        for _ in 0..40 {
+            let scrape = stalling_scrape(&server).await;
+            assert_eq!(scrape.1.status(), 200);
+            slow.push(scrape);
+        }
+        for _ in 0..5 {
+            let answer = scrape_in_the_end(&server).await;
+            assert_eq!(answer.status, 200);
+            assert_eq!(answer.body.len() as u64, server.scrape.len().unwrap());
+        }
+        // They came in turn and left their place again, so that hardly anybody had to go.
+        let (_connection, last) = slow.pop().unwrap();
+        let answer = Answer::read(last).await.unwrap();
+        assert!(answer.body.ends_with("# EOF\n"), "{protocol}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scrapes_within_their_time_keep_their_place() {
+    let limits = Limits {
+        scrape_stall: DEADLINE,
+        scrape_time: DEADLINE,
+        ..Limits::default()
+    };
+    let server = Server::start_with(limits, Some("http/1.1"), "/scrape", 2).await;
+    let slow = (
+        stalling_scrape(&server).await,
+        stalling_scrape(&server).await,
+    );
+    assert_eq!(stalling_scrape(&server).await.1.status(), 503);
+    drop(slow);
+    assert_eq!(scrape_in_the_end(&server).await.status, 200);
 }

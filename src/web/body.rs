@@ -6,8 +6,9 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::Notify;
 
+use super::places::Place;
 use crate::metrics::exposition::{Exposition, RenderError};
 
 /// The body of a response: one text, or the chunks of an exposition that may still grow and that others
@@ -16,7 +17,7 @@ use crate::metrics::exposition::{Exposition, RenderError};
 pub struct ResponseBody {
     content: Content,
     /// A place among the scrapes that may be under way, given back with the body's end.
-    _place: Option<OwnedSemaphorePermit>,
+    place: Option<Place>,
 }
 
 #[derive(Debug)]
@@ -52,17 +53,24 @@ impl From<Content> for ResponseBody {
     fn from(content: Content) -> Self {
         Self {
             content,
-            _place: None,
+            place: None,
         }
     }
 }
 
 impl ResponseBody {
     /// The same body, which takes up a place until it is sent or given up.
-    pub(super) fn holding(self, place: OwnedSemaphorePermit) -> Self {
+    pub(super) fn holding(self, place: Place) -> Self {
         Self {
-            _place: Some(place),
+            place: Some(place),
             ..self
+        }
+    }
+
+    /// Lets `cut` know when the connection has to end, for others want this body's place.
+    pub(super) fn may_be_cut_by(&self, cut: &Arc<Notify>) {
+        if let Some(place) = &self.place {
+            place.may_be_cut_by(cut);
         }
     }
 
@@ -101,6 +109,10 @@ impl Body for ResponseBody {
                 chunk
             }
         };
+        if let Some(place) = &self.place {
+            // While the next chunk isn't there, the client can't take any.
+            place.waits_for_client(chunk.is_ready());
+        }
         chunk.map(|chunk| chunk.map(|chunk| chunk.map(Frame::data)))
     }
 

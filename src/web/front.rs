@@ -74,7 +74,7 @@ pub async fn bind(args: &Args) -> Result<Web, StartError> {
         main: main.with_tls_of(&live),
         probes,
         is_tls: live.is_tls(),
-        gate: Gate::new(live, args.telemetry_path.clone(), args.max_requests),
+        gate: Gate::new(live, args.telemetry_path.clone(), args.max_requests, limits),
     })
 }
 

@@ -1,19 +1,18 @@
 //! What a request passes before it is answered: configuration in order, rate limit, headers, login,
 //! and how many scrapes are under way.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use hyper::header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
-use tokio::sync::Semaphore;
 
 use super::answer::{finish, text};
 use super::auth::{Authenticator, Login};
 use super::body::ResponseBody;
 use super::live::Live;
+use super::places::{Patience, Places};
 use super::routes::TelemetryPath;
+use super::server::Limits;
 
 /// Lets requests through. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -21,29 +20,27 @@ pub struct Gate {
     live: Live,
     logins: Authenticator,
     telemetry_path: TelemetryPath,
-    scrapes: Option<Scrapes>,
-}
-
-/// How many scrapes may be under way.
-#[derive(Clone, Debug)]
-struct Scrapes {
-    most: usize,
-    free: Arc<Semaphore>,
+    scrapes: Option<Places>,
 }
 
 impl Gate {
     /// Takes the rules from `live`, and lets `most_scrapes` requests at a time through to `telemetry_path`;
-    /// 0 is no limit.
-    pub fn new(live: Live, telemetry_path: TelemetryPath, most_scrapes: usize) -> Self {
-        let most = most_scrapes.min(Semaphore::MAX_PERMITS);
+    /// 0 is no limit. `limits` says how long these may keep others waiting.
+    pub fn new(
+        live: Live,
+        telemetry_path: TelemetryPath,
+        most_scrapes: usize,
+        limits: Limits,
+    ) -> Self {
+        let patience = Patience {
+            stalled: limits.scrape_stall,
+            whole: limits.scrape_time,
+        };
         Self {
             live,
             logins: Authenticator::new(),
             telemetry_path,
-            scrapes: (most > 0).then(|| Scrapes {
-                most,
-                free: Arc::new(Semaphore::new(most)),
-            }),
+            scrapes: (most_scrapes > 0).then(|| Places::new(most_scrapes, patience)),
         }
     }
 
@@ -123,13 +120,14 @@ impl Gate {
     where
         R: Future<Output = Response<ResponseBody>>,
     {
-        let Some(Scrapes { most, free }) = &self.scrapes else {
+        let Some(places) = &self.scrapes else {
             return answer().await;
         };
         if request.uri.path() != self.telemetry_path.as_str() {
             return answer().await;
         }
-        let Ok(place) = Arc::clone(free).try_acquire_owned() else {
+        let Some(place) = places.take() else {
+            let most = places.most();
             let why =
                 format!("{most} scrapes are under way, which is the limit; try again later.\n");
             return refusal(&request.method, StatusCode::SERVICE_UNAVAILABLE, why);

@@ -16,6 +16,7 @@ pub mod listen;
 pub mod live;
 pub mod negotiation;
 mod page;
+mod places;
 pub mod reload;
 pub mod routes;
 pub mod server;

@@ -7,6 +7,7 @@
 )]
 
 mod chunked;
+pub(crate) mod slow;
 
 use std::{
     collections::BTreeMap,

@@ -10,8 +10,9 @@ use std::{fmt::Write as _, io::Read as _, sync::Arc, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use http_body_util::BodyExt as _;
 use hyper::{
-    Method, Uri,
+    Method, Response, Uri,
     header::{HeaderMap, HeaderName, HeaderValue},
+    http::response::Parts,
 };
 use iam_key_exporter::{
     clock::Clock,
@@ -20,7 +21,10 @@ use iam_key_exporter::{
     metrics::exposition::Exposer,
     policy::Policy,
     snapshot::{AccountState, KeyIdDisplay, Snapshot},
-    web::routes::{Readiness, Routes, RoutesConfig},
+    web::{
+        body::ResponseBody,
+        routes::{Readiness, Routes, RoutesConfig},
+    },
 };
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -86,6 +90,37 @@ pub(crate) struct Answered {
     pub(crate) text: String,
 }
 
+/// All that is served, over what is known.
+pub(crate) fn routes(snapshot: Snapshot) -> Routes {
+    Routes::new(RoutesConfig {
+        telemetry_path: "/metrics".parse().unwrap(),
+        exposer: Exposer::new(Vec::new),
+        probe: Arc::new(|| Readiness::Ready),
+        snapshot: watch::channel(Arc::new(snapshot)).1,
+        clock: Clock::Fixed(now()),
+        page: true,
+    })
+}
+
+/// The head of an answer, and its body, unpacked.
+pub(crate) async fn whole(response: Response<ResponseBody>) -> (Parts, String) {
+    let (head, body) = response.into_parts();
+    let bytes = body.collect().await.unwrap().to_bytes();
+    if let Some(length) = head.headers.get("content-length") {
+        let length: usize = length.to_str().unwrap().parse().unwrap();
+        // HEAD has the length of the body that GET has.
+        assert!(bytes.is_empty() || bytes.len() == length);
+    }
+    let mut text = String::new();
+    if head.headers.contains_key("content-encoding") && !bytes.is_empty() {
+        let mut unpacked = flate2::read::GzDecoder::new(&bytes[..]);
+        unpacked.read_to_string(&mut text).unwrap();
+    } else {
+        text.push_str(std::str::from_utf8(&bytes).unwrap());
+    }
+    (head, text)
+}
+
 pub(crate) fn ask(snapshot: Snapshot, path: &str) -> Answered {
     ask_with(snapshot, path, &[])
 }
@@ -96,14 +131,7 @@ pub(crate) async fn ask_with(
     path: &str,
     headers: &[(&'static str, &'static str)],
 ) -> Answered {
-    let routes = Routes::new(RoutesConfig {
-        telemetry_path: "/metrics".parse().unwrap(),
-        exposer: Exposer::new(Vec::new),
-        probe: Arc::new(|| Readiness::Ready),
-        snapshot: watch::channel(Arc::new(snapshot)).1,
-        clock: Clock::Fixed(now()),
-        page: true,
-    });
+    let routes = routes(snapshot);
     let headers: HeaderMap = headers
         .iter()
         .map(|(name, value)| {
@@ -114,23 +142,13 @@ pub(crate) async fn ask_with(
         })
         .collect();
     let uri: Uri = path.parse().unwrap();
-    let (head, body) = routes
-        .respond(&Method::GET, &uri, &headers)
-        .await
-        .into_parts();
+    let response = routes.respond(&Method::GET, &uri, &headers).await;
+    let (head, text) = whole(response).await;
     let header = |name: &str| {
         let value = head.headers.get(name)?;
         Some(value.to_str().unwrap().to_owned())
     };
-    let bytes = body.collect().await.unwrap().to_bytes();
     let encoding = header("content-encoding");
-    let mut text = String::new();
-    if encoding.is_some() {
-        let mut unpacked = flate2::read::GzDecoder::new(&bytes[..]);
-        unpacked.read_to_string(&mut text).unwrap();
-    } else {
-        text.push_str(std::str::from_utf8(&bytes).unwrap());
-    }
     Answered {
         status: head.status.as_u16(),
         content_type: header("content-type").unwrap_or_default(),

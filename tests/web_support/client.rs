@@ -8,12 +8,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::client::conn::{http1, http2};
-use hyper::{HeaderMap, Request, StatusCode};
+use hyper::{HeaderMap, Request, Response, StatusCode, body::Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -36,6 +36,19 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: String,
+}
+
+impl Answer {
+    /// Reads what belongs to the head.
+    pub(crate) async fn read(response: Response<Incoming>) -> Result<Self, Trouble> {
+        let (head, body) = response.into_parts();
+        let body = timeout(DEADLINE, body.collect()).await??.to_bytes();
+        Ok(Self {
+            status: head.status,
+            headers: head.headers,
+            body: String::from_utf8(body.to_vec())?,
+        })
+    }
 }
 
 impl fmt::Debug for Answer {
@@ -93,15 +106,33 @@ impl Client {
         &self,
         address: SocketAddr,
     ) -> Result<TlsStream<TcpStream>, Trouble> {
-        let stream = TcpStream::connect(address).await?;
-        let name = ServerName::from(address.ip());
+        self.shake_hands_over(TcpStream::connect(address).await?)
+            .await
+    }
+
+    pub(crate) async fn shake_hands_over(
+        &self,
+        stream: TcpStream,
+    ) -> Result<TlsStream<TcpStream>, Trouble> {
+        let name = ServerName::from(stream.peer_addr()?.ip());
         let connector = TlsConnector::from(Arc::clone(&self.config));
         Ok(timeout(DEADLINE, connector.connect(name, stream)).await??)
     }
 
     /// Connects, and speaks what is agreed on.
     pub(crate) async fn connect(&self, address: SocketAddr) -> Result<Connection, Trouble> {
-        let stream = self.shake_hands(address).await?;
+        self.connect_over(TcpStream::connect(address).await?).await
+    }
+
+    /// Connects in such a way that the kernel takes hardly anything off the wire until somebody reads.
+    pub(crate) async fn connect_slowly(&self, address: SocketAddr) -> Result<Connection, Trouble> {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_recv_buffer_size(4096)?;
+        self.connect_over(socket.connect(address).await?).await
+    }
+
+    async fn connect_over(&self, stream: TcpStream) -> Result<Connection, Trouble> {
+        let stream = self.shake_hands_over(stream).await?;
         let is_two = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         let stream = TokioIo::new(stream);
         Ok(if is_two {
@@ -148,6 +179,15 @@ impl Connection {
         path: &str,
         headers: &[(&str, &str)],
     ) -> Result<Answer, Trouble> {
+        Answer::read(self.begin(path, headers).await?).await
+    }
+
+    /// Asks, and waits for the head of the answer.
+    pub(crate) async fn begin(
+        &mut self,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Response<Incoming>, Trouble> {
         let request = |uri: String| {
             let mut request = Request::get(uri);
             for (name, value) in headers {
@@ -155,7 +195,7 @@ impl Connection {
             }
             request
         };
-        let response = match self {
+        Ok(match self {
             Self::One(sender) => {
                 let request = request(path.to_owned()).header("host", "localhost");
                 sender.send_request(request.body(Empty::new())?).await?
@@ -164,13 +204,6 @@ impl Connection {
                 let request = request(format!("https://localhost{path}"));
                 sender.send_request(request.body(Empty::new())?).await?
             }
-        };
-        let (head, body) = response.into_parts();
-        let body = body.collect().await?.to_bytes();
-        Ok(Answer {
-            status: head.status,
-            headers: head.headers,
-            body: String::from_utf8(body.to_vec())?,
         })
     }
 }

@@ -1,5 +1,6 @@
-//! The report source alone.
+//! The sources that need no network.
 
+pub mod demo;
 mod outcome;
 pub mod report;
 

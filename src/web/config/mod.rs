@@ -4,8 +4,10 @@ mod client_auth;
 mod command;
 mod file;
 mod headers;
+mod material;
 mod names;
 mod rate;
+mod sans;
 mod tls;
 mod users;
 
@@ -91,3 +93,6 @@ fn checked(file: &File, folder: &Path, files: &mut Vec<PathBuf>) -> Result<WebCo
         rate_limit: rate_limit.map(rate::check).transpose()?.flatten(),
     })
 }
+
+#[cfg(test)]
+mod tests;

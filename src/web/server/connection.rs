@@ -114,7 +114,7 @@ async fn speak_http1<S, H, R>(
     H: Fn(Request<Incoming>) -> R + Send + Sync + 'static,
     R: Future<Output = Response<ResponseBody>> + Send + 'static,
 {
-    let retire = Arc::clone(&requests.retire);
+    let ends = requests.ends.clone();
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
@@ -123,7 +123,7 @@ async fn speak_http1<S, H, R>(
             TokioIo::new(stream),
             service_fn(move |request| requests.clone().answer(request)),
         );
-    see_through(connection, limits, stop, activity, &retire).await;
+    see_through(connection, limits, stop, activity, &ends).await;
 }
 
 async fn speak_http2<S, H, R>(
@@ -138,7 +138,7 @@ async fn speak_http2<S, H, R>(
     R: Future<Output = Response<ResponseBody>> + Send + 'static,
     TokioIo<S>: Read + Write,
 {
-    let retire = Arc::clone(&requests.retire);
+    let ends = requests.ends.clone();
     let head = u32::try_from(limits.header_bytes).unwrap_or(u32::MAX);
     let connection = http2::Builder::new(Streams::default())
         .timer(TokioTimer::new())
@@ -153,7 +153,7 @@ async fn speak_http2<S, H, R>(
             TokioIo::new(stream),
             service_fn(move |request| requests.clone().answer(request)),
         );
-    see_through(connection, limits, stop, activity, &retire).await;
+    see_through(connection, limits, stop, activity, &ends).await;
 }
 
 /// Drives a connection to its end, or until it has to be cut off.
@@ -162,7 +162,7 @@ async fn see_through<C>(
     limits: Limits,
     mut stop: watch::Receiver<bool>,
     activity: Activity,
-    retire: &Notify,
+    ends: &Ends,
 ) where
     C: GracefulConnection,
     C::Error: std::fmt::Display,
@@ -176,10 +176,11 @@ async fn see_through<C>(
                 connection.as_mut().graceful_shutdown();
                 is_ending = true;
             }
-            () = retire.notified(), if !is_ending => {
+            () = ends.retire.notified(), if !is_ending => {
                 connection.as_mut().graceful_shutdown();
                 is_ending = true;
             }
+            () = ends.cut.notified() => break None,
             () = overdue(&activity, limits) => {
                 connection.as_mut().graceful_shutdown();
                 break timeout(FAREWELL, connection).await.ok();
@@ -212,14 +213,22 @@ async fn overdue(activity: &Activity, limits: Limits) {
     }
 }
 
+/// Tells a connection to end, from within its requests.
+#[derive(Clone, Debug, Default)]
+struct Ends {
+    /// After the requests under way, because the TLS settings have changed.
+    retire: Arc<Notify>,
+    /// At once, because others want the place of a scrape on it.
+    cut: Arc<Notify>,
+}
+
 /// Answers the requests of one connection.
 struct Requests<H> {
     handler: Arc<H>,
     activity: Activity,
     /// The TLS settings of which generation the connection was made under.
     tls: Option<(Live, u64)>,
-    /// Told when the connection should end because those have changed.
-    retire: Arc<Notify>,
+    ends: Ends,
 }
 
 impl<H> Clone for Requests<H> {
@@ -228,7 +237,7 @@ impl<H> Clone for Requests<H> {
             handler: Arc::clone(&self.handler),
             activity: self.activity.clone(),
             tls: self.tls.clone(),
-            retire: Arc::clone(&self.retire),
+            ends: self.ends.clone(),
         }
     }
 }
@@ -239,7 +248,7 @@ impl<H> Requests<H> {
             handler,
             activity,
             tls,
-            retire: Arc::default(),
+            ends: Ends::default(),
         }
     }
 
@@ -259,13 +268,14 @@ impl<H> Requests<H> {
         let is_outdated = self.is_outdated();
         if version == Version::HTTP_2 {
             if is_outdated {
-                self.retire.notify_one();
+                self.ends.retire.notify_one();
             }
         } else if is_outdated || has_body {
             // HTTP/1.1 has no other way to say so that can't cross the next request.
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(CONNECTION, close);
         }
+        response.body().may_be_cut_by(&self.ends.cut);
         Ok(response.map(|body| Tracked::new(body, under_way)))
     }
 

@@ -92,22 +92,26 @@ impl Connections {
         }
     }
 
-    /// Cuts off the connection that has been without a request for longest, if that is long enough.
-    pub(super) fn cut_idlest(&self) {
-        if let Some((due, task)) = self.idlest()
-            && due <= Instant::now()
-        {
+    /// Cuts off all connections that have been without a request for long enough. One at a time would let
+    /// in one newcomer for each pause of the acceptor.
+    pub(super) fn cut_idle(&self) {
+        let now = Instant::now();
+        for (_, task) in self.idle().filter(|(due, _)| *due <= now) {
             cut(task);
         }
     }
 
     /// The connection that has been without a request for longest, and when it may be cut off for that.
     fn idlest(&self) -> Option<(Instant, &AbortHandle)> {
-        let idle = self.open.values().filter_map(|(task, activity)| {
+        self.idle().min_by_key(|(due, _)| *due)
+    }
+
+    /// The connections without a request, and when each may be cut off for that.
+    fn idle(&self) -> impl Iterator<Item = (Instant, &AbortHandle)> {
+        self.open.values().filter_map(|(task, activity)| {
             let since = activity.idle_since()?;
             Some((since + self.limits.grace, task))
-        });
-        idle.min_by_key(|(due, _)| *due)
+        })
     }
 
     pub(super) async fn drain(self) {

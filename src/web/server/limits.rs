@@ -21,6 +21,10 @@ pub struct Limits {
     pub send_timeout: Duration,
     /// How long a request may take from its head to the last byte of the response.
     pub response_timeout: Duration,
+    /// How long a client may take nothing of a scrape when others want its place.
+    pub scrape_stall: Duration,
+    /// How long a scrape may take when others want its place.
+    pub scrape_time: Duration,
     /// How many requests may be under way on one HTTP/2 connection.
     pub streams: u32,
     /// How many connections may be open. More wait in the kernel.
@@ -62,6 +66,10 @@ impl Default for Limits {
             send_timeout: Duration::from_secs(30),
             // No scraper waits as long as this.
             response_timeout: Duration::from_mins(2),
+            // Between two pieces of a scrape, a client that reads leaves far less.
+            scrape_stall: Duration::from_secs(2),
+            // Prometheus waits no longer unless it is told to.
+            scrape_time: Duration::from_secs(10),
             streams: 32,
             connections: 1024,
             grace: Duration::from_secs(1),

@@ -94,7 +94,7 @@ impl Bound {
                 accepted = acceptor.accept(), if has_room => match accepted {
                     Some(stream) => connections.serve(stream, handler.clone()),
                     // Out of descriptors, most likely, which idle connections hold.
-                    None => connections.cut_idlest(),
+                    None => connections.cut_idle(),
                 }
             }
         }

@@ -1,0 +1,5 @@
+//! What became of reloads, which metrics tell.
+
+mod state;
+
+pub use state::{ReloadState, Reloads};

@@ -1,0 +1,1 @@
+../../../src/plan/command.rs
