@@ -68,13 +68,13 @@ fn uri() -> impl Strategy<Value = Uri> {
         "/-/ready",
         "/-/reload",
     ];
-    let path = prop_oneof![
-        4 => select(&KNOWN[..]).prop_map(str::to_owned),
-        1 => vec(part(), 0..4).prop_map(|parts| format!("/{}", parts.join("/"))),
-    ];
     const NAMES: [&str; 11] = [
         "account", "user", "status", "verdict", "step", "exempt", "sort", "order", "limit", "page",
         "cursor",
+    ];
+    let path = prop_oneof![
+        4 => select(&KNOWN[..]).prop_map(str::to_owned),
+        1 => vec(part(), 0..4).prop_map(|parts| format!("/{}", parts.join("/"))),
     ];
     let name = prop_oneof![3 => select(&NAMES[..]).prop_map(str::to_owned), 1 => part()];
     let parameter =
