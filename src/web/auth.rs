@@ -98,7 +98,7 @@ impl Authenticator {
         else {
             return Login::Failed;
         };
-        let entry = self.0.digest(&credentials, hash);
+        let entry = self.0.digest(&credentials, hash, is_known);
         if let Some(login) = self.0.remembered(&entry) {
             return login;
         }
@@ -142,10 +142,12 @@ impl fmt::Debug for Authenticator {
 }
 
 impl Inner {
-    /// The length before each part keeps ("a", "bc") apart from ("ab", "c").
-    fn digest(&self, credentials: &Credentials, hash: &str) -> [u8; 32] {
+    /// The length before each part keeps ("a", "bc") apart from ("ab", "c"), and a name that nobody has is kept apart
+    /// from one that somebody has: the hash computed in vain for it may be its own before or after a renaming.
+    fn digest(&self, credentials: &Credentials, hash: &str, is_known: bool) -> [u8; 32] {
         let mut digest = Sha256::new();
         digest.update(self.key);
+        digest.update([u8::from(is_known)]);
         for part in [&credentials.user, hash.as_bytes(), &credentials.password] {
             digest.update((part.len() as u64).to_be_bytes());
             digest.update(part);
@@ -154,18 +156,15 @@ impl Inner {
     }
 
     fn remembered(&self, entry: &[u8; 32]) -> Option<Login> {
-        let holds = |logins: &Mutex<LruCache<[u8; 32], ()>>| {
-            let logins = logins.lock();
-            let mut logins = logins.unwrap_or_else(PoisonError::into_inner);
-            logins.get(entry).is_some()
-        };
-        if holds(&self.passed) {
-            Some(Login::Passed)
-        } else if holds(&self.failed) {
-            Some(Login::Failed)
-        } else {
-            None
+        let passed = self.passed.lock();
+        let mut passed = passed.unwrap_or_else(PoisonError::into_inner);
+        if passed.get(entry).is_some() {
+            return Some(Login::Passed);
         }
+        // What failed isn't kept any longer for being tried again.
+        let failed = self.failed.lock();
+        let failed = failed.unwrap_or_else(PoisonError::into_inner);
+        failed.contains(entry).then_some(Login::Failed)
     }
 
     fn remember(&self, entry: [u8; 32], passed: bool) {
@@ -212,11 +211,23 @@ mod tests {
 
     /// Users with the names and passwords, at the least cost.
     fn users(logins: &[(&str, &str)]) -> Users {
+        let hashed = |(user, password): &(&str, &str)| {
+            let hash = bcrypt::hash(password, 4).unwrap();
+            ((*user).to_owned(), hash)
+        };
+        let hashed: Vec<_> = logins.iter().map(hashed).collect();
+        let hashed: Vec<_> = hashed
+            .iter()
+            .map(|(user, hash)| (user.as_str(), hash.as_str()))
+            .collect();
+        users_with_hashes(&hashed)
+    }
+
+    fn users_with_hashes(logins: &[(&str, &str)]) -> Users {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("web.yml");
         let mut text = "basic_auth_users:\n".to_owned();
-        for (user, password) in logins {
-            let hash = bcrypt::hash(password, 4).unwrap();
+        for (user, hash) in logins {
             writeln!(text, "  {user}: {hash}").unwrap();
         }
         fs::write(&path, text).unwrap();
@@ -342,6 +353,30 @@ mod tests {
             logins.check(&users(&[]), &login("alice", "secret")).await,
             Login::Failed
         );
+    }
+
+    /// With one user, the hash computed in vain for the old name is the very hash of the new one.
+    #[tokio::test]
+    async fn a_renamed_user_gets_in_by_the_new_name_alone() {
+        let before = users(&[("alice", "secret")]);
+        let hash = before.hash_of(b"alice").unwrap().to_owned();
+        let after = users_with_hashes(&[("bob", &hash)]);
+        for logins_before in [0, 1, 2] {
+            let logins = Authenticator::new();
+            // Back and forth, cold and remembered.
+            for _ in 0..2 {
+                for (users, right, wrong) in [(&before, "alice", "bob"), (&after, "bob", "alice")] {
+                    for _ in 0..logins_before {
+                        logins.check(users, &login(wrong, "secret")).await;
+                    }
+                    let outcome = logins.check(users, &login(wrong, "secret")).await;
+                    assert_eq!(outcome, Login::Failed, "{wrong}");
+                    let outcome = logins.check(users, &login(right, "secret")).await;
+                    assert_eq!(outcome, Login::Passed, "{right}");
+                }
+            }
+            assert_eq!(logins.hashings(), 4);
+        }
     }
 
     #[tokio::test(flavor = "multi_thread")]
