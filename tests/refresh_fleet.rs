@@ -12,7 +12,7 @@ mod support;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
-use cloud::{Cloud, id, listed};
+use cloud::{Cloud, id, listed, organization};
 use iam_key_exporter::{
     clock::Clock,
     config::Config,
@@ -21,7 +21,7 @@ use iam_key_exporter::{
     policy::{ExemptionRule, Matcher, Override, Policy, Thresholds, Verdict},
     reason::Reason,
     snapshot::{AccountState, Snapshot, TagLabel},
-    source::accounts::{Accounts, DISCOVERY_INTERVAL, Organization},
+    source::accounts::Accounts,
     storage::Storage,
 };
 use support::aws_source::{INTERVAL, Logs, Refreshing};
@@ -76,6 +76,10 @@ impl Running {
 
     fn now(&self) -> Arc<Snapshot> {
         Arc::clone(&self.snapshot.borrow())
+    }
+
+    fn reload(&self, config: Config) {
+        self.configure.send_replace(Arc::new(config));
     }
 
     async fn stop(self) {
@@ -358,16 +362,7 @@ async fn other_accounts_are_read_at_once_and_those_that_stay_keep_their_turn() {
 async fn a_look_for_accounts_that_hangs_is_called_off_by_a_reload() {
     let cloud = Cloud::default();
     cloud.state().hub_hangs = true;
-    let organization = Organization {
-        role_name: "reader".parse().unwrap(),
-        external_id: None,
-        session_name: None,
-        region: None,
-        include: Vec::new(),
-        exclude: Vec::new(),
-        discovery_interval: DISCOVERY_INTERVAL,
-    };
-    let mut running = Running::start(&cloud, Accounts::Organization(organization));
+    let mut running = Running::start(&cloud, Accounts::Organization(organization()));
     sleep(Duration::from_secs(1)).await;
     let config = Config {
         accounts: listed(0..2),
@@ -383,6 +378,76 @@ async fn a_look_for_accounts_that_hangs_is_called_off_by_a_reload() {
     );
     assert_eq!(ids(&snapshot), [0, 1].map(id));
     running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_to_an_organization_that_cannot_be_listed_keeps_every_account() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("snapshot");
+    let cloud = Cloud::default();
+    let mut running = keeping(&cloud, listed(0..3), &path);
+    running.ready().await;
+    cloud.state().denied.insert(id(1));
+    running.reload(Config {
+        accounts: Accounts::Organization(organization()),
+        ..Config::default()
+    });
+    let failed = running
+        .until(|snapshot| {
+            snapshot.unidentified.is_some() && snapshot.accounts.iter().any(|state| !state.is_up())
+        })
+        .await;
+    assert_eq!(failed.unidentified, Some(Reason::AccessDenied));
+    sleep(INTERVAL * 3).await;
+    let kept = running.now();
+    assert_eq!(ids(&kept), [0, 1, 2].map(id));
+    assert_eq!(verdicts(&kept), [Verdict::Alarm; 3]);
+    let up: Vec<_> = kept.accounts.iter().map(AccountState::is_up).collect();
+    assert_eq!(up, [true, false, true]);
+    assert!(
+        cloud.reads()[&id(0)].len() >= 3,
+        "those known are read on as they were"
+    );
+
+    // It can be listed now, and one is no member.
+    cloud.state().members = Some([1, 2, 4].map(id).into());
+    cloud.state().denied.clear();
+    let cleaned = running
+        .until(|snapshot| {
+            ids(snapshot) == [1, 2, 4].map(id) && snapshot.accounts.iter().all(AccountState::is_up)
+        })
+        .await;
+    assert_eq!(cleaned.unidentified, None);
+    running.stop().await;
+    assert_eq!(saved(&path).len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_saved_is_not_replaced_by_nothing_when_a_reload_finds_no_organization() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("snapshot");
+    let cloud = Cloud::default();
+    let mut running = keeping(&cloud, listed(0..3), &path);
+    running.ready().await;
+    running.reload(Config {
+        accounts: Accounts::Organization(organization()),
+        ..Config::default()
+    });
+    running
+        .until(|snapshot| snapshot.unidentified.is_some())
+        .await;
+    running.stop().await;
+    assert_eq!(saved(&path), [0, 1, 2].map(id));
+}
+
+/// The accounts in the file.
+fn saved(path: &std::path::Path) -> Vec<String> {
+    let counts = Arc::new(StorageCounts::default());
+    let (_, saved) = Storage::open(path, Clock::System.now(), counts).unwrap();
+    let accounts = saved.unwrap().accounts.into_iter();
+    accounts
+        .map(|account| account.state.id.to_string())
+        .collect()
 }
 
 #[tokio::test(start_paused = true)]

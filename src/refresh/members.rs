@@ -18,7 +18,8 @@ use crate::{
 pub(super) struct Looking {
     pub(super) due: Option<Instant>,
     pub(super) retries: ExponentialBackoff,
-    /// Whether members were found without trouble once.
+    /// Whether members were found without trouble once under the configuration in force: until then
+    /// nobody is known to be gone.
     pub(super) succeeded: bool,
     /// Whether it was tried.
     pub(super) tried: bool,
@@ -28,9 +29,10 @@ pub(super) struct Looking {
 }
 
 impl Refresher {
-    /// Looks for members at once, whatever look is under way.
+    /// Looks for members at once, whatever look is under way: they are others now.
     pub(super) fn look_again(&mut self, now: Instant) {
         self.discovery.due = Some(now);
+        self.discovery.succeeded = false;
         if let Some(call_off) = self.discovery.call_off.take() {
             // It may have ended just now; what it found doesn't count all the same.
             let _ = call_off.send(());
@@ -68,10 +70,16 @@ impl Refresher {
 
         let staying: BTreeSet<Key> = members.iter().map(|member| member.account).collect();
         let mut gone = 0_usize;
-        for key in self.turns.keys() {
-            if !staying.contains(&key) {
-                self.turns.remove(key);
-                gone += 1;
+        // A look that failed tells of nobody that they are gone.
+        if trouble.is_none() {
+            for key in self.turns.keys() {
+                if !staying.contains(&key) {
+                    self.turns.remove(key);
+                    gone += 1;
+                    if key.is_none() {
+                        self.unidentified = None;
+                    }
+                }
             }
         }
         let total = members.len();

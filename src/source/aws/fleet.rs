@@ -110,7 +110,7 @@ impl Fleet {
     }
 
     /// Reads these accounts from now on, and gives new readers this policy and these tags to read.
-    /// What was found of other accounts is kept until the next look.
+    /// What was found of other accounts is no answer any more.
     pub fn reconfigure(
         &mut self,
         accounts: &Accounts,
@@ -121,7 +121,7 @@ impl Fleet {
         self.wanted_tags = Arc::clone(wanted_tags);
         if self.accounts != *accounts {
             self.accounts = accounts.clone();
-            self.look.due = None;
+            self.look = Look::default();
         }
     }
 
