@@ -61,12 +61,14 @@ impl Loader {
                 "a duration with more than a second of nanoseconds",
             ));
         }
-        let last_success = account.last_success.map(|time| self.past(time));
+        // A time that has not come yet tells that a clock was wrong, and not when this was read.
+        let last_success = account.last_success.map(instant).transpose()?;
+        let last_success = last_success.filter(|time| *time <= self.now);
         let state = AccountState {
             id,
             reached: account.reached,
             failures: account.failures.into_iter().map(reason).collect(),
-            last_success: last_success.transpose()?,
+            last_success,
             duration: Duration::new(account.duration_seconds, account.duration_nanoseconds),
             inventory: inventory.map(Arc::new),
         };
