@@ -2,7 +2,7 @@
 # make test    every test, those against moto, Prometheus and Chromium too; fetches these first, into target/
 # make test-prometheus3    the tests in which Prometheus takes part, once more with a Prometheus 3; fetches that too
 # make lint    formatting, lints, documentation, dependencies, and what is shipped in deploy/
-# make bench   what refreshes (of one account and of a thousand), scrapes and pages cost, as tables
+# make bench   what refreshes (of one account and of a thousand), scrapes and pages cost, as tables; fetches what that needs
 # make fmt     formats the source
 
 SHELL := /bin/bash
@@ -69,8 +69,10 @@ lint-fuzz:
 	cargo check --locked --manifest-path fuzz/Cargo.toml --lib --target-dir target
 
 bench: export IAM_KEY_EXPORTER_TEST_VENV := $(VENV)
-bench: test-setup
-	cargo bench --locked --bench refresh --bench fleet --bench scrape --bench check --bench page
+bench: export IAM_KEY_EXPORTER_TEST_TOOLS := $(TOOLS)
+bench:
+	tests/real/setup bench
+	cargo bench --locked --bench refresh --bench fleet --bench scrape --bench check --bench page --bench web
 
 fmt:
 	cargo fmt

@@ -4,50 +4,91 @@ use std::{
     borrow::Borrow,
     collections::HashSet,
     fmt,
+    hash::Hash,
     ops::Deref,
-    sync::{Arc, LazyLock, Mutex, PoisonError},
+    sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
-/// A text of which there are few different ones in the whole process, e.g. the name of an AWS service
-/// or region: equal ones are one in memory, and each takes no more than a pointer.
+/// A text of which there are few different ones in the whole process, e.g. the path of a user: equal
+/// ones are one in memory, and each takes no more than a pointer.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Word(Arc<Box<str>>);
 
-/// How many words there may be before those that nobody holds are looked for.
+/// Two texts that are mostly met together, held as a [`Word`] is.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Pair(Arc<(Word, Word)>);
+
+/// All words.
+static WORDS: LazyLock<Mutex<Pool<Word>>> = LazyLock::new(Mutex::default);
+
+/// All pairs.
+static PAIRS: LazyLock<Mutex<Pool<Pair>>> = LazyLock::new(Mutex::default);
+
+/// How many there may be in a pool before those that nobody holds are looked for.
 const SOME: usize = 1_024;
 
-/// All words, those that nobody holds any more among them.
-static WORDS: LazyLock<Mutex<Words>> = LazyLock::new(Mutex::default);
-
-#[derive(Default)]
-struct Words {
-    all: HashSet<Word>,
+/// One of each, those that nobody holds any more among them.
+struct Pool<T> {
+    all: HashSet<T>,
     /// How many were still held when that was last looked at.
     held: usize,
 }
 
-impl Words {
-    fn get(&mut self, text: &str) -> Word {
-        if let Some(word) = self.all.get(text) {
-            return word.clone();
+impl<T> Default for Pool<T> {
+    fn default() -> Self {
+        Self {
+            all: HashSet::new(),
+            held: 0,
+        }
+    }
+}
+
+/// What a pool can hold.
+trait Pooled: Clone + Eq + Hash {
+    /// Whether anybody but the pool holds it.
+    fn is_held(&self) -> bool;
+}
+
+impl Pooled for Word {
+    fn is_held(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+}
+
+impl Pooled for Pair {
+    fn is_held(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+}
+
+impl<T: Pooled> Pool<T> {
+    fn get<Q: Eq + Hash + ?Sized>(&mut self, like: &Q, make: impl FnOnce() -> T) -> T
+    where
+        T: Borrow<Q>,
+    {
+        if let Some(known) = self.all.get(like) {
+            return known.clone();
         }
         // A report file may hold anything, and any number of it. Doubling keeps the looking cheap.
         if self.all.len() >= SOME.max(2 * self.held) {
-            self.all.retain(|word| Arc::strong_count(&word.0) > 1);
+            self.all.retain(T::is_held);
             self.all.shrink_to_fit();
             self.held = self.all.len();
         }
-        let word = Word(Arc::new(text.into()));
-        self.all.insert(word.clone());
-        word
+        let new = make();
+        self.all.insert(new.clone());
+        new
     }
+}
+
+/// A panic in there leaves nothing half-made.
+fn lock<T>(pool: &Mutex<T>) -> MutexGuard<'_, T> {
+    pool.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl From<&str> for Word {
     fn from(text: &str) -> Self {
-        // A panic in there leaves no word half-made.
-        let mut words = WORDS.lock().unwrap_or_else(PoisonError::into_inner);
-        words.get(text)
+        lock(&WORDS).get(text, || Self(Arc::new(text.into())))
     }
 }
 
@@ -80,6 +121,77 @@ impl fmt::Debug for Word {
 impl fmt::Display for Word {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&**self, f)
+    }
+}
+
+impl Pair {
+    /// The two texts.
+    pub fn of(first: &str, second: &str) -> Self {
+        let words = (Word::from(first), Word::from(second));
+        let new = || Self(Arc::new(words.clone()));
+        lock(&PAIRS).get(&words, new)
+    }
+
+    /// The first text.
+    pub fn first(&self) -> &str {
+        &self.0.0
+    }
+
+    /// The second text.
+    pub fn second(&self) -> &str {
+        &self.0.1
+    }
+}
+
+impl Borrow<(Word, Word)> for Pair {
+    fn borrow(&self) -> &(Word, Word) {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Pair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// A text that hardly ever comes, e.g. a status that this version knows nothing of. It takes a byte;
+/// after 255 different ones all others are `other`, for none is ever forgotten.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Rare(u8);
+
+/// The rare texts met so far.
+static RARE: [OnceLock<Box<str>>; u8::MAX as usize] = [const { OnceLock::new() }; _];
+
+impl From<&str> for Rare {
+    fn from(text: &str) -> Self {
+        if text == Self::OTHER {
+            return Self(u8::MAX);
+        }
+        let is_at = |place: &OnceLock<Box<str>>| **place.get_or_init(|| text.into()) == *text;
+        let place = RARE.iter().position(is_at);
+        Self(
+            place
+                .and_then(|place| u8::try_from(place).ok())
+                .unwrap_or(u8::MAX),
+        )
+    }
+}
+
+impl Rare {
+    /// What stands for all that there is no place for.
+    const OTHER: &str = "other";
+
+    /// The text.
+    pub fn as_str(self) -> &'static str {
+        let place = RARE.get(usize::from(self.0)).and_then(OnceLock::get);
+        place.map_or(Self::OTHER, |text| text)
+    }
+}
+
+impl fmt::Debug for Rare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
     }
 }
 
@@ -122,14 +234,34 @@ mod tests {
 
     #[test]
     fn words_that_nobody_holds_are_forgotten_and_others_stay() {
-        let mut words = Words::default();
-        let held: Vec<Word> = (0..SOME).map(|n| words.get(&format!("held {n}"))).collect();
-        for n in 0..100 * SOME {
-            words.get(&format!("let go {n}"));
+        let mut words = Pool::<Word>::default();
+        let mut get = |text: &str| {
+            let word = words.get(text, || Word(Arc::new(text.into())));
             assert!(words.all.len() <= 2 * SOME);
+            word
+        };
+        let held: Vec<Word> = (0..SOME).map(|n| get(&format!("held {n}"))).collect();
+        for n in 0..100 * SOME {
+            get(&format!("let go {n}"));
         }
         for word in &held {
-            assert!(Arc::ptr_eq(&word.0, &words.get(word).0));
+            assert!(Arc::ptr_eq(&word.0, &get(word).0));
         }
+    }
+
+    #[test]
+    fn equal_pairs_are_one_and_keep_their_order() {
+        let pair = Pair::of("s3", "N/A");
+        assert!(Arc::ptr_eq(&pair.0, &Pair::of("s3", "N/A").0));
+        assert_eq!((pair.first(), pair.second()), ("s3", "N/A"));
+        assert_ne!(pair, Pair::of("N/A", "s3"));
+    }
+
+    #[test]
+    fn rare_texts_are_told_apart() {
+        let (one, other) = (Rare::from("Suspended"), Rare::from("Paused"));
+        assert_eq!((one.as_str(), other.as_str()), ("Suspended", "Paused"));
+        assert_eq!(one, Rare::from("Suspended"));
+        assert_ne!(one, other);
     }
 }

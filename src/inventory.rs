@@ -5,12 +5,14 @@ mod tags;
 
 use std::{
     collections::{BTreeSet, HashMap},
+    num::NonZeroU32,
     sync::{Arc, LazyLock},
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
+    intern::Word,
     key::{AccessKey, AccountId, KeyName, KeyStatus},
     reason::Reason,
 };
@@ -51,17 +53,28 @@ pub struct Exemption {
     pub until: Option<DateTime<Utc>>,
 }
 
-/// The path of most users, shared by all of them.
-static ROOT_PATH: LazyLock<Arc<str>> = LazyLock::new(|| "/".into());
+/// A max age that differs from the default: of whole seconds, and up to 136 years, for there is one in
+/// every user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OwnMaxAge(NonZeroU32);
 
-/// A path as users hold it.
-pub fn shared_path(path: &str) -> Arc<str> {
-    if path == "/" {
-        Arc::clone(&ROOT_PATH)
-    } else {
-        path.into()
+impl From<TimeDelta> for OwnMaxAge {
+    fn from(max_age: TimeDelta) -> Self {
+        let longest = i64::from(u32::MAX);
+        let seconds = u32::try_from(max_age.num_seconds().clamp(1, longest));
+        let seconds = seconds.ok().and_then(NonZeroU32::new);
+        Self(seconds.expect("it is within the bounds"))
     }
 }
+
+impl From<OwnMaxAge> for TimeDelta {
+    fn from(OwnMaxAge(seconds): OwnMaxAge) -> Self {
+        Self::seconds(seconds.get().into())
+    }
+}
+
+/// The path of most users.
+static ROOT_PATH: LazyLock<Word> = LazyLock::new(|| "/".into());
 
 /// An IAM user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,16 +83,16 @@ pub struct User {
     pub name: Arc<str>,
     /// The path in IAM, which begins and ends with a slash; `/` is the default there and where the
     /// source doesn't tell.
-    pub path: Arc<str>,
+    pub path: Word,
     /// The keys.
     pub keys: Keys,
     /// Whether `keys` is the whole truth of the last refresh.
     pub reading: Reading,
     /// The max age that a rule gives the user, if it isn't the default. Kept up by
     /// [`Policy::apply`](crate::policy::Policy::apply).
-    pub max_age: Option<TimeDelta>,
+    pub max_age: Option<OwnMaxAge>,
     /// The exemption that covers the user, in force or not. Kept up likewise.
-    pub exemption: Option<Exemption>,
+    pub exemption: Option<Arc<Exemption>>,
     /// The tags asked for.
     pub tags: Tags,
 }
@@ -99,7 +112,7 @@ impl User {
     pub fn new(name: Arc<str>, keys: Keys, reading: Reading) -> Self {
         Self {
             name,
-            path: Arc::clone(&ROOT_PATH),
+            path: ROOT_PATH.clone(),
             keys,
             reading,
             max_age: None,

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 use chrono::{DateTime, TimeDelta, Utc};
 use smol_str::SmolStr;
 
-use crate::intern::Word;
+use crate::intern::{Pair, Rare};
 
 /// Seconds in a day. IAM and every benchmark count in days of 86 400 s.
 pub const SECONDS_PER_DAY: u32 = 86_400;
@@ -145,7 +145,7 @@ pub enum KeyStatus {
     Expired,
     /// A status this version knows nothing of. Whether such a key works can't be told, so its
     /// verdict is an error and its user doesn't count as read.
-    Other(Word),
+    Other(Rare),
 }
 
 impl KeyStatus {
@@ -155,7 +155,7 @@ impl KeyStatus {
             Self::Active => "Active",
             Self::Inactive => "Inactive",
             Self::Expired => "Expired",
-            Self::Other(text) => text,
+            Self::Other(text) => text.as_str(),
         }
     }
 }
@@ -187,10 +187,38 @@ pub enum LastUse {
 pub struct UsedAt {
     /// When; AWS may be up to some hours behind.
     pub time: DateTime<Utc>,
+    /// Service and region: of their combinations there are few.
+    place: Pair,
+    spare: Spare,
+}
+
+/// A byte of one value: the others tell the other variants of [`LastUse`], which then need no room of
+/// their own. There is one in every key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Spare {
+    Zero,
+}
+
+impl UsedAt {
+    /// A use of `service` in `region` at `time`.
+    pub fn new(time: DateTime<Utc>, service: &str, region: &str) -> Self {
+        Self {
+            time,
+            place: Pair::of(service, region),
+            spare: Spare::Zero,
+        }
+    }
+
     /// The service called, e.g. `s3`; `N/A` where AWS doesn't know.
-    pub service: Word,
+    pub fn service(&self) -> &str {
+        self.place.first()
+    }
+
     /// The region called, e.g. `us-east-1`; `N/A` for global services.
-    pub region: Word,
+    pub fn region(&self) -> &str {
+        self.place.second()
+    }
 }
 
 /// One access key of an IAM user.
@@ -289,6 +317,12 @@ mod tests {
         ] {
             assert!(bad.parse::<ArnOwner>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_key_is_small() {
+        assert_eq!(size_of::<LastUse>(), size_of::<UsedAt>());
+        assert_eq!(size_of::<AccessKey>(), 64);
     }
 
     #[test]

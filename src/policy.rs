@@ -150,7 +150,8 @@ impl From<Thresholds> for Policy {
 impl Policy {
     /// The thresholds for the keys of `user`, to whom the rules were applied.
     pub fn of(&self, user: &User) -> Thresholds {
-        self.with_max_age(user.max_age.unwrap_or(self.thresholds.max_age))
+        let own = user.max_age.map(TimeDelta::from);
+        self.with_max_age(own.unwrap_or(self.thresholds.max_age))
     }
 
     /// The thresholds for a user of whom nothing is known that a rule could go by.
@@ -209,8 +210,8 @@ impl Policy {
             // The first of equals.
             .rev()
             .max_by_key(|rule| rule.end());
-        user.max_age = (max_age != self.thresholds.max_age).then_some(max_age);
-        user.exemption = exemption.map(|rule| rule.exemption.clone());
+        user.max_age = (max_age != self.thresholds.max_age).then(|| max_age.into());
+        user.exemption = exemption.map(|rule| Arc::clone(&rule.exemption));
     }
 
     /// [`Policy::apply`] to every user.
@@ -471,10 +472,13 @@ mod tests {
                 unread,
                 "{key:?}"
             );
-            user.exemption = Some(Exemption {
-                reason: Arc::from("break-glass"),
-                until: None,
-            });
+            user.exemption = Some(
+                Exemption {
+                    reason: Arc::from("break-glass"),
+                    until: None,
+                }
+                .into(),
+            );
             assert_eq!(of(&user), [Verdict::Skip; 2], "{key:?}");
         }
     }
@@ -487,10 +491,13 @@ mod tests {
         let old = || vec![aged(KeyStatus::Active, 91)];
         let fine = || vec![aged(KeyStatus::Active, 1)];
         let exempt = User {
-            exemption: Some(Exemption {
-                reason: Arc::from("break-glass"),
-                until: None,
-            }),
+            exemption: Some(
+                Exemption {
+                    reason: Arc::from("break-glass"),
+                    until: None,
+                }
+                .into(),
+            ),
             ..User::read("a", old())
         };
         for (user, expected) in [
@@ -519,10 +526,13 @@ mod tests {
         let until = at("2024-06-30T00:00:00Z");
         let mut user = User::read("a", Vec::new());
         assert!(!user.is_exempt(until));
-        user.exemption = Some(Exemption {
-            reason: Arc::from("migration"),
-            until: Some(until),
-        });
+        user.exemption = Some(
+            Exemption {
+                reason: Arc::from("migration"),
+                until: Some(until),
+            }
+            .into(),
+        );
         assert!(user.is_exempt(until - TimeDelta::nanoseconds(1)));
         assert!(!user.is_exempt(until));
     }

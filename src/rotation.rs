@@ -207,13 +207,7 @@ mod tests {
             created: now() - TimeDelta::days(age),
             last_use,
         };
-        let used = |days| {
-            LastUse::At(UsedAt {
-                time: read - TimeDelta::days(days),
-                service: "s3".into(),
-                region: "us-east-1".into(),
-            })
-        };
+        let used = |days| LastUse::At(UsedAt::new(read - TimeDelta::days(days), "s3", "us-east-1"));
         let holder = User::read("a", vec![key("T", 200, used(1)), key("S", 100, used(0))]);
         let at = |seen| super::step(&holder, &policy, now(), seen).name();
         assert_eq!(at(now()), "deactivate", "if nothing happened since");
@@ -228,11 +222,7 @@ mod tests {
     }
 
     fn used(days: f64) -> LastUse {
-        LastUse::At(UsedAt {
-            time: days_ago(days),
-            service: "s3".into(),
-            region: "us-east-1".into(),
-        })
+        LastUse::At(UsedAt::new(days_ago(days), "s3", "us-east-1"))
     }
 
     fn key(name: &str, status: KeyStatus, age: f64, last_use: LastUse) -> AccessKey {
@@ -399,10 +389,13 @@ mod tests {
     #[test]
     fn an_exempt_user_has_nothing_to_do_until_the_exemption_ends() {
         let mut user = User::read("a", vec![active("T", 200.0, used(0.1))]);
-        user.exemption = Some(Exemption {
-            reason: Arc::from("migration"),
-            until: Some(now()),
-        });
+        user.exemption = Some(
+            Exemption {
+                reason: Arc::from("migration"),
+                until: Some(now()),
+            }
+            .into(),
+        );
         let policy = Policy::default();
         assert_eq!(
             said(step(&user, &policy, now() - TimeDelta::seconds(1))),
@@ -505,7 +498,7 @@ mod tests {
             own_max_age in proptest::option::of(0_i64..100),
         ) {
             let mut user = User::read("a", keys);
-            user.max_age = own_max_age.map(TimeDelta::days);
+            user.max_age = own_max_age.map(|days| TimeDelta::days(days).into());
             let step = step(&user, &policy, now());
             let policy = policy.of(&user);
             let idle_for = |key: &AccessKey, time| {
@@ -566,7 +559,7 @@ mod tests {
         #[test]
         fn an_exempt_user_is_in_no_step(keys in proptest::collection::vec(any_key(), 0..5)) {
             let mut user = User::read("a", keys);
-            user.exemption = Some(Exemption { reason: Arc::from("break-glass"), until: None });
+            user.exemption = Some(Exemption { reason: Arc::from("break-glass"), until: None }.into());
             prop_assert_eq!(step(&user, &Policy::default(), now()), Step::None);
         }
     }

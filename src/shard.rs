@@ -141,6 +141,16 @@ impl Shard {
         (index < count.get()).then_some(Self { index, count })
     }
 
+    /// Which it is, from 0.
+    pub fn index(self) -> u16 {
+        self.index
+    }
+
+    /// Of how many.
+    pub fn count(self) -> NonZeroU16 {
+        self.count
+    }
+
     /// Whether every account is on it.
     pub fn is_whole(self) -> bool {
         self.count == NonZeroU16::MIN

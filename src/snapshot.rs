@@ -9,6 +9,7 @@ use crate::{
     key::{AccountId, KeyName},
     policy::Policy,
     reason::Reason,
+    shard::Shard,
 };
 
 /// How access key ids are shown, the same everywhere.
@@ -121,6 +122,34 @@ impl AccountState {
     }
 }
 
+/// Which accounts this exporter reads, as far as it knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scope {
+    /// How many; `None` before the first look for them.
+    pub accounts: Option<usize>,
+    /// Whether a look under the configuration in force succeeded, so that there are no others.
+    pub is_certain: bool,
+    /// When a look for the accounts last succeeded; `None` where they don't have to be looked for.
+    pub last_discovery: Option<DateTime<Utc>>,
+    /// Of which part of all accounts they are.
+    pub shard: Shard,
+}
+
+impl Scope {
+    /// Nothing was looked for yet.
+    pub const UNKNOWN: Self = Self {
+        accounts: None,
+        is_certain: false,
+        last_discovery: None,
+        shard: Shard::WHOLE,
+    };
+
+    /// Whether it is certain that there is nothing to read.
+    pub fn is_empty(self) -> bool {
+        self.is_certain && self.accounts == Some(0)
+    }
+}
+
 /// Everything the surfaces need, immutable. Ages and verdicts are computed from it with the `now`
 /// of the reader.
 #[derive(Debug, Clone)]
@@ -131,6 +160,8 @@ pub struct Snapshot {
     pub unidentified: Option<Reason>,
     /// Whether every account was tried at least once.
     pub tried: bool,
+    /// Which accounts are read.
+    pub scope: Scope,
     /// The thresholds in force.
     pub policy: Arc<Policy>,
     /// The user tags that become labels, no two of one name.
@@ -152,6 +183,7 @@ impl Snapshot {
             accounts: Vec::new(),
             unidentified: None,
             tried: false,
+            scope: Scope::UNKNOWN,
             policy,
             tags: Arc::default(),
             key_ids,
@@ -160,13 +192,10 @@ impl Snapshot {
     }
 
     /// Whether there is something true to serve: every account was tried once and at least one has
-    /// been read.
+    /// been read, or there is none to read: a shard without an account is as ready as it can be.
     pub fn is_ready(&self) -> bool {
-        self.tried
-            && self
-                .accounts
-                .iter()
-                .any(|account| account.inventory.is_some())
+        let is_read = |account: &AccountState| account.inventory.is_some();
+        self.tried && (self.scope.is_empty() || self.accounts.iter().any(is_read))
     }
 }
 
@@ -256,6 +285,14 @@ mod tests {
         assert!(!snapshot.is_ready());
         snapshot.tried = true;
         assert!(!snapshot.is_ready(), "there is no account");
+        snapshot.scope.accounts = Some(0);
+        assert!(
+            !snapshot.is_ready(),
+            "none was found, by a look that failed"
+        );
+        snapshot.scope.is_certain = true;
+        assert!(snapshot.is_ready(), "there is nothing to read");
+        snapshot.scope.accounts = Some(2);
         snapshot.accounts = vec![account(None)];
         assert!(!snapshot.is_ready(), "none was read");
         snapshot.accounts.push(account(Some(inventory)));

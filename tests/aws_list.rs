@@ -81,11 +81,7 @@ async fn keys_come_out_with_their_exact_birth_and_last_use() {
     assert_eq!(middle.created, at("2024-02-29T23:59:59Z"));
     assert_eq!(
         middle.last_use,
-        LastUse::At(UsedAt {
-            time: at("2026-05-31T23:00:01Z"),
-            service: "ec2".into(),
-            region: "eu-west-1".into(),
-        })
+        LastUse::At(UsedAt::new(at("2026-05-31T23:00:01Z"), "ec2", "eu-west-1"))
     );
     assert_eq!(youngest.status, KeyStatus::Inactive);
 }

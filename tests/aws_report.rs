@@ -86,7 +86,7 @@ async fn what_the_report_says_comes_out_exactly() {
         assert!(old.is_active() && !young.is_active());
         assert_eq!(old.created, at("2024-02-29T23:59:59Z"));
         assert!(matches!(&old.last_use, LastUse::At(used)
-            if used.time == at("2026-05-30T00:00:00Z") && &*used.service == "s3"));
+            if used.time == at("2026-05-30T00:00:00Z") && used.service() == "s3"));
         assert_eq!(young.last_use, LastUse::Never);
         let now = aws.account().now;
         assert_eq!(

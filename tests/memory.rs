@@ -35,7 +35,7 @@ static ALLOCATED: PeakAlloc = PeakAlloc;
 
 /// What a key may cost beyond the names of its user and itself, in bytes. The names stand in the labels
 /// a second time.
-const MOST: usize = 260;
+const MOST: usize = 200;
 
 const POPULATION: Population = Population {
     users: 50,

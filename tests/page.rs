@@ -161,10 +161,13 @@ fn the_page_of_accounts_read_in_part_or_not_any_more() {
 #[test]
 fn exemptions_that_end_soon_are_said_to() {
     let exempt = |name: &str, days: Option<i64>| User {
-        exemption: Some(Exemption {
-            reason: "a reason".into(),
-            until: days.map(|days| now() + chrono::TimeDelta::days(days)),
-        }),
+        exemption: Some(
+            Exemption {
+                reason: "a reason".into(),
+                until: days.map(|days| now() + chrono::TimeDelta::days(days)),
+            }
+            .into(),
+        ),
         ..User::read(name, vec![key("AKIA1", "Active", 300)])
     };
     let users = vec![
@@ -456,18 +459,17 @@ fn hostile(name: &str) -> iam_key_exporter::snapshot::Snapshot {
         value: name.into(),
     }];
     let mut odd = key(&format!("AKIA{name}"), "Active", 200);
-    odd.last_use = LastUse::At(UsedAt {
-        time: now() - chrono::TimeDelta::hours(1),
-        service: name.into(),
-        region: name.into(),
-    });
+    odd.last_use = LastUse::At(UsedAt::new(now() - chrono::TimeDelta::hours(1), name, name));
     let mut suspended = key("AKIA9", "Active", 20);
     suspended.status = KeyStatus::from(name);
     let exempt = User {
-        exemption: Some(Exemption {
-            reason: name.into(),
-            until: None,
-        }),
+        exemption: Some(
+            Exemption {
+                reason: name.into(),
+                until: None,
+            }
+            .into(),
+        ),
         ..User::read(format!("x{name}"), vec![odd.clone()])
     };
     let tagged = User {

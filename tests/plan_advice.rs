@@ -27,11 +27,7 @@ fn used(days: f64) -> LastUse {
 }
 
 fn used_at(time: DateTime<Utc>) -> LastUse {
-    LastUse::At(UsedAt {
-        time,
-        service: "s3".into(),
-        region: "us-east-1".into(),
-    })
+    LastUse::At(UsedAt::new(time, "s3", "us-east-1"))
 }
 
 fn days_ago(days: f64) -> DateTime<Utc> {

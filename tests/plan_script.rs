@@ -59,11 +59,11 @@ fn key(id: &str, status: &str, age: i64, idle: Option<i64>) -> AccessKey {
         status: KeyStatus::from(status),
         created: now() - TimeDelta::days(age),
         last_use: idle.map_or(LastUse::Never, |idle| {
-            LastUse::At(UsedAt {
-                time: now() - TimeDelta::days(idle),
-                service: "s3".into(),
-                region: "us-east-1".into(),
-            })
+            LastUse::At(UsedAt::new(
+                now() - TimeDelta::days(idle),
+                "s3",
+                "us-east-1",
+            ))
         }),
     }
 }

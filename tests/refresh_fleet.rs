@@ -12,7 +12,7 @@ mod support;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
-use cloud::{Cloud, id, listed};
+use cloud::{Cloud, id, listed, organization};
 use iam_key_exporter::{
     clock::Clock,
     config::Config,
@@ -21,7 +21,7 @@ use iam_key_exporter::{
     policy::{ExemptionRule, Matcher, Override, Policy, TagMatcher, Thresholds, Verdict},
     reason::Reason,
     snapshot::{AccountState, Snapshot, TagLabel},
-    source::accounts::{Accounts, DISCOVERY_INTERVAL, Organization},
+    source::accounts::{AccountFilter, Accounts, DISCOVERY_INTERVAL, Organization},
     storage::Storage,
 };
 use support::aws_source::{INTERVAL, Logs, Refreshing};
@@ -76,6 +76,10 @@ impl Running {
 
     fn now(&self) -> Arc<Snapshot> {
         Arc::clone(&self.snapshot.borrow())
+    }
+
+    fn reload(&self, config: Config) {
+        self.configure.send_replace(Arc::new(config));
     }
 
     async fn stop(self) {
@@ -193,7 +197,8 @@ async fn only_the_account_that_fails_is_tried_again_with_pauses_that_double() {
     cloud.state().denied.insert(id(1));
     let mut running = Running::start(&cloud, listed(0..3));
     running.ready().await;
-    sleep(Duration::from_secs(75)).await;
+    // The pauses are up to a tenth longer, 77 s together; the next would be of 80 s at least.
+    sleep(Duration::from_secs(80)).await;
     let reads = cloud.reads();
     let failed = &reads[&id(1)];
     let gaps: Vec<_> = failed.windows(2).map(|pair| pair[1] - pair[0]).collect();
@@ -282,7 +287,8 @@ async fn another_policy_judges_what_is_known_at_once() {
         exemption: Exemption {
             reason: "a break-glass key".into(),
             until: None,
-        },
+        }
+        .into(),
     });
     let start = Instant::now();
     reload(&running, exempting);
@@ -449,16 +455,7 @@ async fn other_accounts_are_read_at_once_and_those_that_stay_keep_their_turn() {
 async fn a_look_for_accounts_that_hangs_is_called_off_by_a_reload() {
     let cloud = Cloud::default();
     cloud.state().hub_hangs = true;
-    let organization = Organization {
-        role_name: "reader".parse().unwrap(),
-        external_id: None,
-        session_name: None,
-        region: None,
-        include: Vec::new(),
-        exclude: Vec::new(),
-        discovery_interval: DISCOVERY_INTERVAL,
-    };
-    let mut running = Running::start(&cloud, Accounts::Organization(organization));
+    let mut running = Running::start(&cloud, Accounts::Organization(organization()));
     sleep(Duration::from_secs(1)).await;
     let config = Config {
         accounts: listed(0..2),
@@ -474,6 +471,206 @@ async fn a_look_for_accounts_that_hangs_is_called_off_by_a_reload() {
     );
     assert_eq!(ids(&snapshot), [0, 1].map(id));
     running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_to_an_organization_that_cannot_be_listed_keeps_every_account() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("snapshot");
+    let cloud = Cloud::default();
+    let mut running = keeping(&cloud, listed(0..3), &path);
+    running.ready().await;
+    cloud.state().denied.insert(id(1));
+    running.reload(Config {
+        accounts: Accounts::Organization(organization()),
+        ..Config::default()
+    });
+    let failed = running
+        .until(|snapshot| {
+            snapshot.unidentified.is_some() && snapshot.accounts.iter().any(|state| !state.is_up())
+        })
+        .await;
+    assert_eq!(failed.unidentified, Some(Reason::AccessDenied));
+    sleep(INTERVAL * 3).await;
+    let kept = running.now();
+    assert_eq!(ids(&kept), [0, 1, 2].map(id));
+    assert_eq!(verdicts(&kept), [Verdict::Alarm; 3]);
+    let up: Vec<_> = kept.accounts.iter().map(AccountState::is_up).collect();
+    assert_eq!(up, [true, false, true]);
+    assert!(
+        cloud.reads()[&id(0)].len() >= 3,
+        "those known are read on as they were"
+    );
+
+    // It can be listed now, and one is no member.
+    cloud.state().members = Some([1, 2, 4].map(id).into());
+    cloud.state().denied.clear();
+    let cleaned = running
+        .until(|snapshot| {
+            ids(snapshot) == [1, 2, 4].map(id) && snapshot.accounts.iter().all(AccountState::is_up)
+        })
+        .await;
+    assert_eq!(cleaned.unidentified, None);
+    running.stop().await;
+    assert_eq!(saved(&path).len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_saved_is_not_replaced_by_nothing_when_a_reload_finds_no_organization() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("snapshot");
+    let cloud = Cloud::default();
+    let mut running = keeping(&cloud, listed(0..3), &path);
+    running.ready().await;
+    running.reload(Config {
+        accounts: Accounts::Organization(organization()),
+        ..Config::default()
+    });
+    running
+        .until(|snapshot| snapshot.unidentified.is_some())
+        .await;
+    running.stop().await;
+    assert_eq!(saved(&path), [0, 1, 2].map(id));
+}
+
+/// Every account of the organisation, but for the filters.
+fn of_organization(change: impl FnOnce(&mut Organization)) -> Accounts {
+    let mut organization = organization();
+    change(&mut organization);
+    Accounts::Organization(organization)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_organization_whose_filters_leave_nobody_is_ready_and_says_so() {
+    let cloud = Cloud::default();
+    cloud.state().members = Some([0, 1].map(id).into());
+    let logs = Logs::capture();
+    let stranger = AccountFilter::Id(id(7).parse().unwrap());
+    let accounts = of_organization(|organization| organization.include = vec![stranger]);
+    let mut running = Running::start(&cloud, accounts);
+    assert_eq!(running.now().scope.accounts, None);
+    let nobody = running.ready().await;
+    assert!(nobody.accounts.is_empty());
+    assert!(nobody.scope.is_empty(), "{:?}", nobody.scope);
+    let found = nobody.scope.last_discovery.expect("it looked");
+    sleep(DISCOVERY_INTERVAL * 3).await;
+    assert!(running.now().scope.last_discovery.expect("it looked again") > found);
+    let warnings = logs.of("WARN");
+    let [stranger, none] = &warnings[..] else {
+        panic!("each is said once: {warnings:#?}");
+    };
+    assert!(stranger.contains(&id(7)), "{stranger}");
+    assert!(none.contains("no account to read"), "{none}");
+
+    // With others it is filled, and emptied again.
+    let start = logs.of("INFO").len();
+    running.reload(Config {
+        accounts: of_organization(|_| ()),
+        ..Config::default()
+    });
+    let two = running.until(|snapshot| snapshot.accounts.len() == 2).await;
+    assert_eq!(two.scope.accounts, Some(2));
+    cloud.state().members = Some(Vec::new());
+    let nobody = running.until(|snapshot| snapshot.scope.is_empty()).await;
+    assert!(nobody.accounts.is_empty());
+    let told = logs.of("INFO")[start..].to_vec();
+    let told: Vec<_> = told
+        .iter()
+        .filter_map(|line| line.strip_prefix("accounts discovered "))
+        .collect();
+    assert_eq!(told, ["accounts=2 new=2 gone=0", "accounts=0 new=0 gone=2"]);
+    assert_eq!(logs.of("WARN").len(), 3);
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_is_no_discovery() {
+    let cloud = Cloud::default();
+    let mut running = Running::start(&cloud, listed(0..3));
+    let ready = running.ready().await;
+    assert_eq!(ready.scope.accounts, Some(3));
+    assert_eq!(ready.scope.last_discovery, None);
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_restart_that_finds_no_organization_what_was_known_is_read_on_or_down() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("snapshot");
+    let cloud = Cloud::default();
+    cloud.state().members = Some([0, 1, 2].map(id).into());
+    let mut first = keeping(&cloud, of_organization(|_| ()), &path);
+    first.ready().await;
+    first.stop().await;
+    let reads = cloud.total();
+
+    cloud.state().members = None;
+    let excluded = AccountFilter::Id(id(2).parse().unwrap());
+    let without = of_organization(|organization| organization.exclude = vec![excluded]);
+    let mut second = keeping(&cloud, without, &path);
+    let failed = second
+        .until(|snapshot| snapshot.unidentified.is_some())
+        .await;
+    let up: Vec<_> = failed.accounts.iter().map(AccountState::is_up).collect();
+    assert_eq!(up, [true, true, false], "nobody reads the last one");
+    assert_eq!(failed.accounts[2].failures, [Reason::AccessDenied]);
+    assert!(failed.accounts[2].inventory.is_some());
+    assert_eq!(failed.scope.accounts, Some(2));
+    sleep(INTERVAL * 3).await;
+    let read = cloud.reads();
+    assert!(
+        read[&id(0)].len() >= 3 && read[&id(1)].len() >= 3,
+        "{read:?}"
+    );
+    assert!(cloud.total() > reads);
+    cloud.state().denied.insert(id(1));
+    second
+        .until(|snapshot| snapshot.accounts[1].failures == [Reason::AccessDenied])
+        .await;
+
+    cloud.state().denied.clear();
+    cloud.state().members = Some([0, 1, 2].map(id).into());
+    let found = second
+        .until(|snapshot| {
+            ids(snapshot) == [0, 1].map(id) && snapshot.accounts.iter().all(AccountState::is_up)
+        })
+        .await;
+    assert_eq!(found.unidentified, None);
+    second.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_save_that_failed_is_tried_again_though_nothing_new_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().join("place");
+    std::fs::create_dir(&place).unwrap();
+    let path = place.join("snapshot");
+    let cloud = Cloud::default();
+    let saves = Arc::new(StorageCounts::default());
+    let refreshing = cloud.refreshing(listed(0..1));
+    let mut running = counting(refreshing, &path, Arc::clone(&saves));
+    let away = directory.path().join("away");
+    std::fs::rename(&place, &away).unwrap();
+    running.ready().await;
+    sleep(Duration::from_secs(1)).await;
+    let failed = saves.now();
+    assert_eq!((failed.writes, failed.failures), (1, 1), "{failed:?}");
+    std::fs::rename(&away, &place).unwrap();
+    sleep(Duration::from_mins(1)).await;
+    let tried = saves.now();
+    assert_eq!((tried.writes, tried.failures), (2, 1), "{tried:?}");
+    assert_eq!(cloud.total(), 1);
+    running.stop().await;
+}
+
+/// The accounts in the file.
+fn saved(path: &std::path::Path) -> Vec<String> {
+    let counts = Arc::new(StorageCounts::default());
+    let (_, saved) = Storage::open(path, Clock::System.now(), counts).unwrap();
+    let accounts = saved.unwrap().accounts.into_iter();
+    accounts
+        .map(|account| account.state.id.to_string())
+        .collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -565,6 +762,11 @@ fn keeping(cloud: &Cloud, accounts: Accounts, path: &std::path::Path) -> Running
 /// Runs a refresher that keeps what it knows in `path`.
 fn keep(refreshing: Refreshing, path: &std::path::Path) -> Running {
     let counts = Arc::new(StorageCounts::default());
+    counting(refreshing, path, counts)
+}
+
+/// The same, with the saves counted.
+fn counting(refreshing: Refreshing, path: &std::path::Path, counts: Arc<StorageCounts>) -> Running {
     let (storage, saved) = Storage::open(path, Clock::System.now(), counts).unwrap();
     let refresher = refreshing.refresher.with_storage(storage, saved);
     let (stop, stopped) = oneshot::channel();

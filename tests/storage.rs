@@ -46,11 +46,7 @@ fn now() -> DateTime<Utc> {
 /// An account with so many users, all of whose keys tell the generation.
 fn saved(generation: u64, users: usize) -> Saved {
     let time = DateTime::from_timestamp(i64::try_from(generation).unwrap(), 0).unwrap();
-    let used = LastUse::At(UsedAt {
-        time,
-        service: "s3".into(),
-        region: "eu-central-1".into(),
-    });
+    let used = LastUse::At(UsedAt::new(time, "s3", "eu-central-1"));
     let key = |user: usize| AccessKey {
         name: KeyName::Id(format!("AKIA{generation:08}{user:08}").as_str().into()),
         status: KeyStatus::Active,

@@ -229,12 +229,13 @@ fn slow_readers_keep_nobody_out() {
     let address = exporter.addresses[0];
     let started = Instant::now();
     let mut slow: Vec<_> = (0..40).map(|_| scrape_in_flight(address)).collect();
-    let all_taken = started.elapsed();
+    println!("all places were taken in {:?}", started.elapsed());
+    let started = Instant::now();
     let answer = exporter.poll("/metrics", |answer| answer.status != 503);
     assert_eq!(answer.status, 200);
     assert!(answer.body.contains("aws_iam_access_key_age_days"));
-    let answered = started.elapsed() - all_taken;
-    println!("all places were taken in {all_taken:?}; another was answered in {answered:?}");
+    let answered = started.elapsed();
+    println!("another was answered in {answered:?}");
     assert!(answered < Duration::from_secs(10), "{answered:?}");
     // They come back again and again, each in the place of one of their own, and others are answered still.
     for _ in 0..3 {
@@ -482,7 +483,7 @@ fn out_of_descriptors_it_waits_without_spinning() {
     // For how long it does nothing is what is measured.
     let (before, window) = (Held::by(&exporter).cpu, Duration::from_secs(3));
     thread::sleep(window);
-    let spent = Held::by(&exporter).cpu - before;
+    let spent = Held::by(&exporter).cpu.saturating_sub(before);
     println!("{spent:?} of CPU time in {window:?} without descriptors");
     assert!(spent < window / 6, "{spent:?} of CPU time in {window:?}");
     newcomer.set_nonblocking(true).unwrap();

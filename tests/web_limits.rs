@@ -5,11 +5,14 @@
 
 mod web_support;
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
@@ -21,7 +24,7 @@ use iam_key_exporter::web::server::{self, Limits};
 use prometheus_client::metrics::{family::Family, gauge::Gauge};
 use prometheus_client::registry::Registry;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
@@ -104,17 +107,26 @@ impl Server {
         telemetry_path: &str,
         most_scrapes: usize,
     ) -> Self {
+        let config = match protocol {
+            Some(_) => "tls_server_config:\n  cert_file: cert.pem\n  key_file: key.pem\n",
+            None => "",
+        };
+        Self::start_configured(limits, protocol, telemetry_path, most_scrapes, config).await
+    }
+
+    async fn start_configured(
+        limits: Limits,
+        protocol: Option<&str>,
+        telemetry_path: &str,
+        most_scrapes: usize,
+        config: &str,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ca = Ca::new("servers");
         ca.issue(&loopback()).write(folder.path(), "");
         let file = folder.path().join("web.yml");
-        let live = if protocol.is_some() {
-            let config = "tls_server_config:\n  cert_file: cert.pem\n  key_file: key.pem\n";
-            replace(&file, config);
-            Live::open(file).unwrap()
-        } else {
-            Live::without_file()
-        };
+        replace(&file, config);
+        let live = Live::open(file).unwrap();
         let bound = server::bind(&["127.0.0.1:0".parse().unwrap()], limits)
             .await
             .unwrap()
@@ -477,4 +489,97 @@ async fn scrapes_within_their_time_keep_their_place() {
     assert_eq!(stalling_scrape(&server).await.1.status(), 503);
     drop(slow);
     assert_eq!(scrape_in_the_end(&server).await.status, 200);
+}
+
+/// Sends a request with a login from the address `from`, and gives the status of the answer. Its connection may be cut.
+async fn log_in(server: SocketAddr, from: &str, user: &str, password: &str) -> io::Result<String> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(format!("{from}:0").parse().unwrap())?;
+    let mut stream = socket.connect(server).await?;
+    let login = BASE64_STANDARD.encode(format!("{user}:{password}"));
+    let request = format!("GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {login}\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    // The end of a connection that goes on would be long to wait for.
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await?);
+    }
+    let head = String::from_utf8(head).unwrap();
+    if head.contains(" 503 ") {
+        assert!(head.contains("retry-after: 1\r\n"), "{head}");
+        assert!(head.contains("connection: close\r\n"), "{head}");
+    }
+    if user == "mallory" {
+        // Keeps the connection for as long as it may.
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    }
+    Ok(head[9..12].to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_wrong_passwords_locks_nobody_out() {
+    let limits = Limits {
+        connections: 12,
+        grace: SHORT,
+        ..Limits::default()
+    };
+    let hash = |password: &str| bcrypt::hash(password, 6).unwrap();
+    let (alice, bob) = (hash("wonderland"), hash("builder"));
+    let config = format!("basic_auth_users:\n  alice: {alice}\n  bob: {bob}\n");
+    let server = Server::start_configured(limits, None, "/slow", 0, &config).await;
+    let address = server.address;
+    let ask = move |from: &'static str, user: &'static str, password: &'static str| async move {
+        let asked = timeout(DEADLINE, log_in(address, from, user, password));
+        asked.await.expect("it is answered or cut")
+    };
+    assert_eq!(
+        ask("127.0.0.1", "alice", "wonderland").await.unwrap(),
+        "200"
+    );
+
+    let over = Arc::new(AtomicBool::new(false));
+    let refused = Arc::new(AtomicUsize::new(0));
+    let mut flood = tokio::task::JoinSet::new();
+    for attacker in 0..60 {
+        let (over, refused) = (Arc::clone(&over), Arc::clone(&refused));
+        flood.spawn(async move {
+            for number in 0.. {
+                if over.load(Ordering::SeqCst) {
+                    return;
+                }
+                let guess = format!("guess {attacker} {number}");
+                if let Ok(status) = log_in(address, "127.0.0.1", "mallory", &guess).await {
+                    assert_ne!(status, "200");
+                    refused.fetch_add(1, Ordering::SeqCst);
+                }
+            }
+        });
+    }
+    let deadline = Instant::now() + DEADLINE;
+    while refused.load(Ordering::SeqCst) < 30 {
+        assert!(Instant::now() < deadline, "there is no flood");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // With the login that is remembered, from the very address of the flood.
+    for _ in 0..8 {
+        let asked = Instant::now();
+        assert_eq!(
+            ask("127.0.0.1", "alice", "wonderland").await.unwrap(),
+            "200"
+        );
+        let took = asked.elapsed();
+        assert!(took < DEADLINE / 3, "{took:?}");
+    }
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        // Its connection may have been cut before the password was hashed.
+        match ask("127.0.0.2", "bob", "builder").await {
+            Ok(status) if status == "200" => break,
+            Ok(status) => assert_eq!(status, "503"),
+            Err(_) => {}
+        }
+        assert!(Instant::now() < deadline, "the first login never gets in");
+    }
+    over.store(true, Ordering::SeqCst);
+    flood.shutdown().await;
 }

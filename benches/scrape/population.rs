@@ -128,14 +128,14 @@ fn key(rng: &mut Rng) -> AccessKey {
         KeyStatus::Inactive
     };
     let last_use = match rng.u8(..100) {
-        0..80 => LastUse::At(UsedAt {
+        0..80 => LastUse::At(UsedAt::new(
             // AWS gives whole minutes.
-            time: now()
+            now()
                 - TimeDelta::milliseconds(250)
                 - TimeDelta::minutes(rng.i64(0..=age.num_minutes())),
-            service: pick(&SERVICES, rng).into(),
-            region: pick(&REGIONS, rng).into(),
-        }),
+            pick(&SERVICES, rng),
+            pick(&REGIONS, rng),
+        )),
         80..95 => LastUse::Never,
         _ => LastUse::Unknown,
     };

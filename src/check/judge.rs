@@ -211,8 +211,8 @@ impl View<'_> {
         let (last_used, service, region) = match &key.last_use {
             LastUse::At(last) => (
                 timestamp(last.time),
-                last.service.to_string(),
-                last.region.to_string(),
+                last.service().to_string(),
+                last.region().to_string(),
             ),
             LastUse::Never => ("never".into(), String::new(), String::new()),
             LastUse::Unknown => ("unknown".into(), String::new(), String::new()),

@@ -1,6 +1,6 @@
 //! The shape of the configuration file.
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 use serde::{
     Deserialize, Deserializer,
@@ -8,8 +8,8 @@ use serde::{
 };
 
 use super::value::{
-    AccountName, BoundaryName, Days, Interval, LabelName, NonEmpty, PathPrefix, Reason, TagKey,
-    Text, Until, UserPattern,
+    AccountName, BoundaryName, Days, Interval, LabelName, NonEmpty, NonEmptyMap, PathPrefix,
+    Reason, TagKey, Text, Until, UserPattern, given,
 };
 use crate::{
     glob::Glob,
@@ -18,11 +18,14 @@ use crate::{
     yaml::Spanned,
 };
 
-/// The whole file. Nothing in it is required.
+/// The whole file. Nothing in it is required, but what is there must have a value: a template that
+/// rendered nothing would else make a rule one for everybody.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct File {
+    #[serde(default, deserialize_with = "given")]
     pub(super) accounts: Option<NonEmpty<RoleFields>>,
+    #[serde(default, deserialize_with = "given")]
     pub(super) organization: Option<OrganizationFields>,
     pub(super) policy: PolicyFields,
     pub(super) exemptions: Vec<ExemptionFields>,
@@ -34,9 +37,13 @@ pub(super) struct File {
 #[serde(deny_unknown_fields)]
 pub(super) struct RoleFields {
     pub(super) role_arn: Spanned<Text<RoleArn>>,
+    #[serde(default, deserialize_with = "given")]
     pub(super) external_id: Option<Text<ExternalId>>,
+    #[serde(default, deserialize_with = "given")]
     pub(super) session_name: Option<Text<SessionName>>,
+    #[serde(default, deserialize_with = "given")]
     pub(super) name: Option<Text<AccountName>>,
+    #[serde(default, deserialize_with = "given")]
     pub(super) region: Option<Text<RegionName>>,
 }
 
@@ -45,31 +52,45 @@ pub(super) struct RoleFields {
 #[serde(deny_unknown_fields)]
 pub(super) struct OrganizationFields {
     pub(super) role_name: Spanned<Text<RoleName>>,
+    #[serde(default, deserialize_with = "given")]
     pub(super) external_id: Option<Text<ExternalId>>,
+    #[serde(default, deserialize_with = "given")]
     pub(super) session_name: Option<Text<SessionName>>,
+    #[serde(default, deserialize_with = "given")]
     pub(super) region: Option<Text<RegionName>>,
+    #[serde(default, deserialize_with = "given")]
     pub(super) discovery_interval: Option<Text<Interval>>,
-    pub(super) include: Option<FilterFields>,
-    pub(super) exclude: Option<FilterFields>,
+    #[serde(default, deserialize_with = "given")]
+    pub(super) include: Option<Spanned<FilterFields>>,
+    #[serde(default, deserialize_with = "given")]
+    pub(super) exclude: Option<Spanned<FilterFields>>,
 }
 
 /// `organization.include` and `.exclude`
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FilterFields {
+    #[serde(default, deserialize_with = "given")]
     pub(super) account_ids: Option<NonEmpty<Text<AccountId>>>,
+    #[serde(default, deserialize_with = "given")]
     pub(super) organizational_units: Option<NonEmpty<Text<OuId>>>,
-    pub(super) tags: Option<BTreeMap<Text<TagKey>, NonEmpty<Text<Glob>>>>,
+    #[serde(default, deserialize_with = "given")]
+    pub(super) tags: Option<NonEmptyMap<TagKey, NonEmpty<Text<Glob>>>>,
 }
 
 /// `policy`
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct PolicyFields {
+    #[serde(default, deserialize_with = "given")]
     pub(super) max_age_days: Option<Spanned<Days<1>>>,
+    #[serde(default, deserialize_with = "given")]
     pub(super) warn_before_days: Option<Spanned<Days<0>>>,
+    #[serde(default, deserialize_with = "given")]
     pub(super) settle_days: Option<Spanned<Days<1>>>,
+    #[serde(default, deserialize_with = "given")]
     pub(super) unused_days: Option<Spanned<Days<1>>>,
+    #[serde(default, deserialize_with = "given")]
     pub(super) boundary: Option<Spanned<Text<BoundaryName>>>,
     pub(super) overrides: Vec<OverrideFields>,
 }
@@ -90,6 +111,7 @@ pub(super) struct ExemptionFields {
     #[serde(rename = "match")]
     pub(super) matcher: MatcherFields,
     pub(super) reason: Spanned<Text<Reason>>,
+    #[serde(default, deserialize_with = "given")]
     pub(super) until: Option<Text<Until>>,
 }
 
@@ -97,11 +119,16 @@ pub(super) struct ExemptionFields {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct MatcherFields {
+    #[serde(default, deserialize_with = "given")]
     pub(super) account_ids: Option<NonEmpty<Text<AccountId>>>,
+    #[serde(default, deserialize_with = "given")]
     pub(super) account_names: Option<NonEmpty<Text<Glob>>>,
+    #[serde(default, deserialize_with = "given")]
     pub(super) user_names: Option<NonEmpty<Text<UserPattern>>>,
+    #[serde(default, deserialize_with = "given")]
     pub(super) paths: Option<NonEmpty<Text<PathPrefix>>>,
-    pub(super) tags: Option<BTreeMap<Text<TagKey>, NonEmpty<Text<Glob>>>>,
+    #[serde(default, deserialize_with = "given")]
+    pub(super) tags: Option<NonEmptyMap<TagKey, NonEmpty<Text<Glob>>>>,
 }
 
 /// An item of `tags`: the key alone, or with the name of its label.
@@ -117,6 +144,7 @@ impl<'de> Deserialize<'de> for TagFields {
         #[serde(deny_unknown_fields)]
         struct Labelled {
             key: Text<TagKey>,
+            #[serde(default, deserialize_with = "given")]
             label: Option<Text<LabelName>>,
         }
 

@@ -38,7 +38,8 @@ pub(super) fn exemptions(items: Vec<ExemptionFields>) -> Result<Vec<ExemptionRul
             exemption: Exemption {
                 reason: reason.value.0.0,
                 until: until.map(|until| until.0.0),
-            },
+            }
+            .into(),
         })
     };
     items.into_iter().enumerate().map(rule).collect()
@@ -57,7 +58,7 @@ fn matcher<T>(
         paths,
         tags,
     } = fields;
-    let tags = tags.into_iter().flatten();
+    let tags = tags.into_iter().flat_map(|tags| tags.0);
     let matcher = Matcher {
         account_ids: list(account_ids),
         account_names: list(account_names),
@@ -65,7 +66,7 @@ fn matcher<T>(
         paths: list(paths).into_iter().map(|path| path.0).collect(),
         tags: tags
             .map(|(key, values)| TagMatcher {
-                key: key.0.0,
+                key: key.0,
                 values: list(Some(values)),
             })
             .collect(),

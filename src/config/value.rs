@@ -3,12 +3,14 @@
 //! No error shows the value: a place in the file is given, and a secret may have got into the wrong
 //! field.
 
-use std::{fmt, marker::PhantomData, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap, fmt, marker::PhantomData, str::FromStr, sync::Arc, time::Duration,
+};
 
 use chrono::{DateTime, Days as CalendarDays, NaiveDate, NaiveTime, TimeDelta, Utc};
 use serde::{
     Deserialize, Deserializer,
-    de::{Error, SeqAccess, Unexpected, Visitor},
+    de::{Error, MapAccess, SeqAccess, Unexpected, Visitor},
 };
 
 use crate::{
@@ -305,4 +307,69 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for NonEmpty<T> {
 
         deserializer.deserialize_seq(ListVisitor(PhantomData))
     }
+}
+
+/// A mapping with something in it, by keys that are read from texts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct NonEmptyMap<K, V>(pub(super) BTreeMap<K, V>);
+
+impl<'de, K: Written + Ord, V: Deserialize<'de>> Deserialize<'de> for NonEmptyMap<K, V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct MapVisitor<K, V>(PhantomData<(K, V)>);
+
+        impl<'de, K: Written + Ord, V: Deserialize<'de>> Visitor<'de> for MapVisitor<K, V> {
+            type Value = NonEmptyMap<K, V>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a mapping")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+                let mut map = BTreeMap::new();
+                while let Some((Text(key), value)) = items.next_entry::<Text<K>, V>()? {
+                    // The parser knows keys as they are written; with spaces around, two are one.
+                    if map.insert(key, value).is_some() {
+                        return Err(A::Error::custom("a key is given twice"));
+                    }
+                }
+                if map.is_empty() {
+                    return Err(A::Error::custom(
+                        "must have at least one item; leave the field out for none",
+                    ));
+                }
+                Ok(NonEmptyMap(map))
+            }
+        }
+
+        deserializer.deserialize_map(MapVisitor(PhantomData))
+    }
+}
+
+/// A field that may be left out, but has a value if it is there: null isn't one.
+pub(super) fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    struct GivenVisitor<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for GivenVisitor<T> {
+        type Value = Option<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a value")
+        }
+
+        fn visit_none<E: Error>(self) -> Result<Self::Value, E> {
+            Err(E::custom("has no value; leave the field out for none"))
+        }
+
+        fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+            self.visit_none()
+        }
+
+        fn visit_some<D: Deserializer<'de>>(self, value: D) -> Result<Self::Value, D::Error> {
+            T::deserialize(value).map(Some)
+        }
+    }
+
+    deserializer.deserialize_option(GivenVisitor(PhantomData))
 }

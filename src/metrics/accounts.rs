@@ -9,12 +9,16 @@ use super::{
     keys::{gauge, inventories},
     labels::UnixSeconds,
 };
-use crate::{key::days, snapshot::Snapshot};
+use crate::{
+    key::days,
+    snapshot::{Scope, Snapshot},
+};
 
 /// Writes the families that have one series an account, or one in all.
 pub(super) fn encode(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     encode_contents(snapshot, encoder)?;
     encode_freshness(snapshot, encoder)?;
+    encode_scope(snapshot.scope, encoder)?;
     encode_settings(snapshot, encoder)
 }
 
@@ -143,6 +147,40 @@ fn encode_freshness(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) ->
         family
             .encode_family(&[("account_id", account.id.as_str())])?
             .encode_gauge(&account.duration.as_secs_f64())?;
+    }
+    Ok(())
+}
+
+fn encode_scope(scope: Scope, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let mut family = gauge(
+        encoder,
+        "iam_key_exporter_accounts",
+        "Accounts that this exporter reads, be it in vain; absent until it first looked for them.",
+    )?;
+    if let Some(accounts) = scope.accounts {
+        family.encode_gauge(&accounts)?;
+    }
+    let mut family = gauge(
+        encoder,
+        "iam_key_exporter_last_discovery_success_timestamp_seconds",
+        "When this exporter last found out which accounts there are; absent until it has, and where the configuration \
+         alone says it.",
+    )?;
+    if let Some(time) = scope.last_discovery {
+        family.encode_gauge(&UnixSeconds(time))?;
+    }
+    let mut family = gauge(
+        encoder,
+        "iam_key_exporter_shard_info",
+        "The part of all accounts that this exporter reads, from 0, and of how many; absent where one reads them all.",
+    )?;
+    if !scope.shard.is_whole() {
+        family
+            .encode_family(&[
+                ("shard", scope.shard.index().to_string()),
+                ("shards", scope.shard.count().to_string()),
+            ])?
+            .encode_gauge(&1_u32)?;
     }
     Ok(())
 }

@@ -220,8 +220,8 @@ impl<'a> View<'a> {
             };
             let labels = LastUseLabels {
                 identity,
-                service: &used.service,
-                region: &used.region,
+                service: used.service(),
+                region: used.region(),
             };
             family.encode_family(&labels)?.encode_gauge(&1_u32)
         })

@@ -39,7 +39,7 @@ pub(crate) fn last_use(key: &AccessKey, now: DateTime<Utc>) -> String {
         LastUse::Unknown => "its last use unknown".to_owned(),
         LastUse::At(used) => {
             let ago = span(now - used.time);
-            match (&*used.service, &*used.region) {
+            match (used.service(), used.region()) {
                 ("N/A" | "", _) => format!("last used {ago} ago"),
                 (service, "N/A" | "") => format!("last used {ago} ago in {}", visible(service)),
                 (service, region) => format!(
@@ -110,11 +110,7 @@ mod tests {
     #[test]
     fn a_key_is_described_as_a_person_would() {
         let used = |service: &str, region: &str| {
-            LastUse::At(UsedAt {
-                time: now() - TimeDelta::hours(2),
-                service: service.into(),
-                region: region.into(),
-            })
+            LastUse::At(UsedAt::new(now() - TimeDelta::hours(2), service, region))
         };
         let described = |status: &str, age, last_use| {
             let key = AccessKey {

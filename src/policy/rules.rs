@@ -25,7 +25,7 @@ pub struct ExemptionRule {
     /// Whom it is for.
     pub matcher: Matcher,
     /// What they are given.
-    pub exemption: Exemption,
+    pub exemption: Arc<Exemption>,
 }
 
 /// Which users a rule is for: those that fit every part which isn't empty, and each of these by
@@ -219,7 +219,8 @@ mod tests {
             exemption: Exemption {
                 reason: reason.into(),
                 until: until.map(|text| text.parse().unwrap()),
-            },
+            }
+            .into(),
         }
     }
 
@@ -438,7 +439,8 @@ mod tests {
                 exemption: Exemption {
                     reason: "a reason".into(),
                     until: days.map(|days| start() + TimeDelta::days(days)),
-                },
+                }
+                .into(),
             });
         (1_i64..400, vec(override_, 0..5), vec(exemption, 0..4)).prop_map(
             |(days, overrides, exemptions)| Policy {

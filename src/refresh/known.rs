@@ -70,6 +70,17 @@ impl Known {
         gone
     }
 
+    /// An account is not read any more, for that reason. Returns whether that is news.
+    pub(super) fn give_up(&mut self, id: AccountId, reason: Reason) -> bool {
+        let Some(state) = self.0.get_mut(&id) else {
+            return false;
+        };
+        let is_news = state.reached || state.failures != [reason];
+        state.reached = false;
+        state.failures = vec![reason];
+        is_news
+    }
+
     /// Whether every account was read completely the last time.
     pub(super) fn are_up(&self) -> bool {
         self.0.values().all(AccountState::is_up)

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use backon::ExponentialBackoff;
+use chrono::{DateTime, Utc};
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{refresher::Refresher, turns::Key};
@@ -18,8 +19,11 @@ use crate::{
 pub(super) struct Looking {
     pub(super) due: Option<Instant>,
     pub(super) retries: ExponentialBackoff,
-    /// Whether members were found without trouble once.
+    /// Whether members were found without trouble once under the configuration in force: until then
+    /// nobody is known to be gone.
     pub(super) succeeded: bool,
+    /// When members were last found without trouble, where they have to be looked for.
+    pub(super) last_success: Option<DateTime<Utc>>,
     /// Whether it was tried.
     pub(super) tried: bool,
     pub(super) trouble: Option<Reason>,
@@ -28,9 +32,10 @@ pub(super) struct Looking {
 }
 
 impl Refresher {
-    /// Looks for members at once, whatever look is under way.
+    /// Looks for members at once, whatever look is under way: they are others now.
     pub(super) fn look_again(&mut self, now: Instant) {
         self.discovery.due = Some(now);
+        self.discovery.succeeded = false;
         if let Some(call_off) = self.discovery.call_off.take() {
             // It may have ended just now; what it found doesn't count all the same.
             let _ = call_off.send(());
@@ -53,9 +58,8 @@ impl Refresher {
         self.said.say_discovery(trouble.as_ref());
         self.discovery.tried = true;
         let reason = trouble.as_ref().map(|error| error.reason);
-        if std::mem::replace(&mut self.discovery.trouble, reason) != reason || members.is_empty() {
-            self.publish_soon();
-        }
+        self.discovery.trouble = reason;
+        self.publish_soon();
         if let Some(error) = &trouble {
             self.counts.count(None, &[error.reason]);
             let retry = self.timing.after_failure(&mut self.discovery.retries, now);
@@ -64,14 +68,23 @@ impl Refresher {
             self.discovery.succeeded = true;
             self.discovery.retries = self.timing.retries();
             self.discovery.due = next;
+            // Without a next look there is none to speak of: the configuration says it all.
+            self.discovery.last_success = next.map(|_| self.clock.now());
+            self.said.say_empty(members.is_empty());
         }
 
         let staying: BTreeSet<Key> = members.iter().map(|member| member.account).collect();
         let mut gone = 0_usize;
-        for key in self.turns.keys() {
-            if !staying.contains(&key) {
-                self.turns.remove(key);
-                gone += 1;
+        // A look that failed tells of nobody that they are gone.
+        if trouble.is_none() {
+            for key in self.turns.keys() {
+                if !staying.contains(&key) {
+                    self.turns.remove(key);
+                    gone += 1;
+                    if key.is_none() {
+                        self.unidentified = None;
+                    }
+                }
             }
         }
         let total = members.len();
@@ -87,11 +100,61 @@ impl Refresher {
                 }
             }
         }
-        self.source = Some(source);
-        if (new, gone) != (0, 0) && staying.iter().any(Option::is_some) {
+        if (new, gone) != (0, 0) && (gone > 0 || !staying.contains(&None)) {
             tracing::info!(accounts = total, new, gone, "accounts discovered");
         }
+        if let Some(reason) = reason {
+            self.presume(&mut source, now);
+            self.own_up(reason);
+        }
+        self.source = Some(source);
         self.forget_who_is_gone();
+    }
+
+    /// While nobody could tell who the members are, those known from before a restart are read on in
+    /// the way that the configuration gives them.
+    fn presume(&mut self, source: &mut Source, now: Instant) {
+        if self.discovery.succeeded {
+            return;
+        }
+        for state in self.without_turn() {
+            let member = state
+                .inventory
+                .as_ref()
+                .and_then(|inventory| source.presumed(&inventory.account));
+            if let Some(member) = member {
+                let reader = source.reader(&member);
+                self.add(member, reader, false, now);
+            }
+        }
+    }
+
+    /// Whatever nobody reads is not up, and so nobody takes it for fresh.
+    pub(super) fn own_up(&mut self, reason: Reason) {
+        for AccountState { id, .. } in self.without_turn() {
+            if self.known.give_up(id, reason) {
+                self.publish_soon();
+                self.saving.soon(Instant::now());
+            }
+        }
+    }
+
+    /// The accounts that are known and that no member is.
+    fn without_turn(&self) -> Vec<AccountState> {
+        let read: BTreeSet<AccountId> = self
+            .turns
+            .iter()
+            .flat_map(|turn| {
+                turn.accounts
+                    .iter()
+                    .flatten()
+                    .copied()
+                    .chain(turn.member.account)
+            })
+            .collect();
+        let mut states = self.known.states();
+        states.retain(|state| !read.contains(&state.id));
+        states
     }
 
     /// Adds a member. Of one that there are data of already, from before a restart, the next refresh

@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::refresher::Refresher;
-use crate::{reason::Reason, snapshot::Snapshot};
+use crate::{
+    reason::Reason,
+    snapshot::{Scope, Snapshot},
+};
 
 /// How long a snapshot stands at least, so that a thousand accounts read within a second don't make
 /// a thousand of them.
@@ -34,6 +37,21 @@ impl Refresher {
         self.publication.due.get_or_insert(earliest);
     }
 
+    /// Which accounts are read now.
+    fn scope(&self, before: Scope) -> Scope {
+        let accounts = self.turns.iter().map(|turn| match &turn.accounts {
+            // A report may be of many, or of none if it could not be read.
+            Some(accounts) if turn.member.account.is_none() => accounts.len().max(1),
+            _ => 1,
+        });
+        Scope {
+            accounts: self.discovery.tried.then(|| accounts.sum()),
+            is_certain: self.discovery.succeeded,
+            last_discovery: self.discovery.last_success,
+            shard: before.shard,
+        }
+    }
+
     pub(super) fn publish(&mut self, now: Instant) {
         self.publication = Publication {
             last: Some(now),
@@ -48,6 +66,7 @@ impl Refresher {
             unidentified: self.unidentified(),
             // An account that is new doesn't make unready what was ready.
             tried: before.tried || all_tried || is_restored,
+            scope: self.scope(before.scope),
             policy: Arc::clone(&self.config.policy),
             tags: Arc::clone(&self.config.tags),
             key_ids: before.key_ids,

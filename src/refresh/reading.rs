@@ -61,6 +61,9 @@ impl Refresher {
         }
         if key.is_none() {
             self.unidentified = unidentified;
+            if let Some(reason) = unidentified {
+                self.own_up(reason);
+            }
         }
         if unidentified.is_none()
             && let Some(turn) = self.turns.get_mut(key)

@@ -77,6 +77,7 @@ pub(super) enum Done {
     Saved {
         storage: Storage,
         took: Duration,
+        is_saved: bool,
     },
 }
 
@@ -94,6 +95,11 @@ impl Refresher {
         let config = Arc::clone(&configs.borrow_and_update());
         let now = Instant::now();
         let timing = Timing::new(args.interval, now, clock.now());
+        // It stands from the start: that a shard is missing must not depend on how the others fare.
+        snapshot.send_if_modified(|before| {
+            Arc::make_mut(before).scope.shard = source.shard();
+            false
+        });
         Self {
             source: Some(source),
             configs,
@@ -110,6 +116,7 @@ impl Refresher {
                 due: Some(now),
                 retries: timing.retries(),
                 succeeded: false,
+                last_success: None,
                 tried: false,
                 trouble: None,
                 call_off: None,
@@ -234,7 +241,11 @@ impl Refresher {
             // Of a member that is gone, or is read in another way now.
             Err(Aborted) => {}
             Ok(Done::Discovery { source, found }) => self.discovered(source, found),
-            Ok(Done::Saved { storage, took }) => self.saved(storage, took),
+            Ok(Done::Saved {
+                storage,
+                took,
+                is_saved,
+            }) => self.saved(storage, took, is_saved),
             Ok(Done::Read {
                 key,
                 reader,

@@ -24,6 +24,8 @@ const WINDOW: Duration = Duration::from_secs(30);
 pub(super) struct Said {
     accounts: BTreeMap<Option<AccountId>, Vec<Reason>>,
     discovery: Option<SourceError>,
+    /// Whether it was said that there is no account to read.
+    empty: bool,
     failures: Window,
     successes: Window,
     warnings: Window,
@@ -139,6 +141,16 @@ impl Said {
         self.discovery = trouble.cloned();
     }
 
+    /// Says, once, that a look found no account to read.
+    pub(super) fn say_empty(&mut self, is_empty: bool) {
+        if is_empty && !self.empty {
+            tracing::warn!(
+                "there is no account to read: the configuration or the shard leaves none"
+            );
+        }
+        self.empty = is_empty;
+    }
+
     /// Forgets an account that is gone: if it comes back, that is news.
     pub(super) fn forget(&mut self, account: AccountId) {
         self.accounts.remove(&Some(account));
@@ -149,6 +161,7 @@ impl Said {
         let Self {
             accounts: _,
             discovery: _,
+            empty: _,
             failures,
             successes,
             warnings,

@@ -18,6 +18,9 @@ use crate::{
 /// From the end of one save to the start of the next at least.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// The same after a save that failed: the disk is full, maybe.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(30);
+
 /// The pause after a save is also this many times as long as the save took, so that a large file on
 /// a slow disk doesn't keep it busy.
 const PAUSE_FOR_DURATION: u32 = 50;
@@ -108,22 +111,34 @@ impl Refresher {
         let (saved, now, start) = (self.to_be_saved(), self.clock.now(), Instant::now());
         // Writing and syncing block.
         let save = spawn_blocking(move || {
-            storage.save(&saved, now);
-            storage
+            let is_saved = storage.save(&saved, now);
+            (storage, is_saved)
         });
         self.start(async move {
-            let storage = save.await.unwrap_or_else(|error| resume(error));
+            let (storage, is_saved) = save.await.unwrap_or_else(|error| resume(error));
             let took = start.elapsed();
-            Done::Saved { storage, took }
+            Done::Saved {
+                storage,
+                took,
+                is_saved,
+            }
         });
     }
 
-    pub(super) fn saved(&mut self, storage: Storage, took: Duration) {
+    pub(super) fn saved(&mut self, storage: Storage, took: Duration, is_saved: bool) {
         self.saving.storage = Some(storage);
-        let earliest = Instant::now() + SHORTEST_PAUSE.max(took * PAUSE_FOR_DURATION);
+        let pause = if is_saved {
+            SHORTEST_PAUSE
+        } else {
+            PAUSE_AFTER_FAILURE
+        };
+        let earliest = Instant::now() + pause.max(took * PAUSE_FOR_DURATION);
         self.saving.earliest = Some(earliest);
         if let Some(due) = &mut self.saving.due {
             *due = earliest.max(*due);
+        }
+        if !is_saved {
+            self.saving.soon(earliest);
         }
     }
 

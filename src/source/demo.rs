@@ -61,7 +61,8 @@ impl Demo {
                 exemption: Exemption {
                     reason: reason.into(),
                     until: until.map(|days| self.epoch + span(days)),
-                },
+                }
+                .into(),
             })
         };
         ORGANISATION
@@ -150,11 +151,7 @@ impl Demo {
 
 /// A use at `time`, but not before the key was there.
 fn used(time: DateTime<Utc>, created: DateTime<Utc>, service: &str, region: &str) -> LastUse {
-    LastUse::At(UsedAt {
-        time: time.max(created),
-        service: service.into(),
-        region: region.into(),
-    })
+    LastUse::At(UsedAt::new(time.max(created), service, region))
 }
 
 /// Days as the table writes them, to the second.

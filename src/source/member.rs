@@ -34,7 +34,8 @@ pub enum Access {
 /// What there is to read.
 #[derive(Debug, Clone)]
 pub struct Discovery {
-    /// All members; those found the last time if it failed.
+    /// All members. If it failed, those of the last good look under this configuration, so none
+    /// that is missing here can be told to be gone.
     pub members: Vec<Member>,
     /// Why it failed, if it did.
     pub trouble: Option<SourceError>,

@@ -29,7 +29,9 @@ use crate::{
     clock::Clock,
     config::Config,
     counts::RequestCounts,
+    inventory,
     policy::{ExemptionRule, Policy},
+    shard::Shard,
     snapshot::TagLabel,
     visible::visible,
 };
@@ -226,6 +228,23 @@ impl Source {
                 name: None,
                 access: Access::Whole,
             }),
+        }
+    }
+
+    /// The member that an account known from before is, if the configuration alone tells how it is
+    /// read.
+    pub fn presumed(&self, account: &inventory::Account) -> Option<Member> {
+        match self {
+            Self::Aws(fleet) => fleet.presumed(account),
+            Self::Report(_) | Self::Demo(_) => None,
+        }
+    }
+
+    /// Which part of all accounts is read.
+    pub fn shard(&self) -> Shard {
+        match self {
+            Self::Aws(fleet) => fleet.shard(),
+            Self::Report(_) | Self::Demo(_) => Shard::WHOLE,
         }
     }
 

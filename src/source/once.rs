@@ -23,6 +23,14 @@ impl Once {
         deadline: Instant,
     ) -> (Self, Vec<Outcome>) {
         let discovery = source.discover(now, deadline).await;
+        if discovery.members.is_empty() && discovery.trouble.is_none() {
+            let shard = source.shard();
+            if shard.is_whole() {
+                tracing::warn!("there is no account to read: the configuration leaves none");
+            } else {
+                tracing::warn!(%shard, "no account is in the shard, so nothing is read");
+            }
+        }
         let mut readers: Vec<Reader> = discovery
             .members
             .iter()

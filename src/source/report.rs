@@ -19,6 +19,7 @@ pub use self::{
     parse::parse,
 };
 use crate::{
+    intern::Word,
     inventory::{Listing, RootKeys, User},
     key::{AccessKey, AccountId, ArnOwner, KeyName, KeyStatus, LastUse, Slot},
     reason::Reason,
@@ -46,7 +47,7 @@ pub struct Row {
     /// The user name.
     pub user: Arc<str>,
     /// The user's path, from the `arn` column; `/` where that can't be read.
-    pub path: Arc<str>,
+    pub path: Word,
     /// `user_creation_time`; `None` where the report doesn't have it.
     pub created: Option<DateTime<Utc>>,
     /// The keys in the slots 1 and 2, those that could be read. A third key isn't in any report.
@@ -107,7 +108,7 @@ impl Row {
             User::unread(Arc::clone(&self.user), keys, Reason::MalformedResponse)
         };
         User {
-            path: Arc::clone(&self.path),
+            path: self.path.clone(),
             ..user
         }
     }

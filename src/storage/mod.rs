@@ -141,8 +141,8 @@ impl Storage {
     }
 
     /// Writes everything anew. Blocks until it is on the disk. A failure is counted, and said when it
-    /// begins; what was saved before stays as it is.
-    pub fn save(&mut self, saved: &Saved, now: DateTime<Utc>) {
+    /// begins; what was saved before stays as it is. Returns whether it was written.
+    pub fn save(&mut self, saved: &Saved, now: DateTime<Utc>) -> bool {
         let written = self.place.replace(|file| records::encode(file, saved, now));
         let is_written = written.is_ok();
         self.counts.count(is_written.then_some(now));
@@ -159,6 +159,7 @@ impl Storage {
             ),
         }
         self.is_failing = !is_written;
+        is_written
     }
 }
 

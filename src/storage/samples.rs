@@ -45,11 +45,11 @@ pub(super) fn one_of_each() -> Saved {
         created: created + TimeDelta::seconds(i64::try_from(name.len()).unwrap()),
         last_use,
     };
-    let used = LastUse::At(UsedAt {
-        time: at("2026-05-31T23:00:00Z"),
-        service: "s3".into(),
-        region: "eu-central-1".into(),
-    });
+    let used = LastUse::At(UsedAt::new(
+        at("2026-05-31T23:00:00Z"),
+        "s3",
+        "eu-central-1",
+    ));
     let alice = User {
         path: "/people/".into(),
         tags: Tags::Known(Arc::new(ReadTags {
@@ -276,7 +276,11 @@ fn user() -> impl Strategy<Value = User> {
             None => User::read("", keys),
             Some(reason) => User::unread("", keys, reason),
         };
-        User { path, tags, ..user }
+        User {
+            path: Word::from(&*path),
+            tags,
+            ..user
+        }
     })
 }
 
@@ -285,17 +289,16 @@ fn key() -> impl Strategy<Value = AccessKey> {
         Just("Active".to_owned()),
         Just("Inactive".to_owned()),
         Just("Expired".to_owned()),
-        ".{0,9}",
+        // There can't be many in a process.
+        Just("Suspended".to_owned()),
+        Just("\u{0}ünknown\n".to_owned()),
+        Just(String::new()),
     ];
     let last_use = prop_oneof![
         Just(LastUse::Unknown),
         Just(LastUse::Never),
         (any_instant(), text(), text()).prop_map(|(time, service, region)| {
-            LastUse::At(UsedAt {
-                time,
-                service: Word::from(&*service),
-                region: Word::from(&*region),
-            })
+            LastUse::At(UsedAt::new(time, &service, &region))
         }),
     ];
     (key_name(), status, any_instant(), last_use).prop_map(|(name, status, created, last_use)| {
@@ -320,7 +323,7 @@ fn memory() -> impl Strategy<Value = Remembered> {
     let unreported = (
         option::of(any_instant()),
         hash_set((name(), any_instant()), 0..3),
-        btree_map(name(), text(), 0..3),
+        btree_map(name(), text().prop_map(|text| Word::from(&*text)), 0..3),
     )
         .prop_map(|(generated, lost, users)| Unreported {
             generated,

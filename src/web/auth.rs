@@ -4,32 +4,41 @@
 //! hashing as one that somebody has. What was found out is remembered under a digest of name, hash and
 //! password, each with its length before it, so that no two logins share an entry. Logins that passed
 //! and logins that failed are remembered apart, so that a flood of wrong ones doesn't slow down the
-//! right ones.
+//! right ones. Few may wait for their hashing, and only some of them from one address.
 
+mod waiting;
+
+use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::available_parallelism;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use futures_util::FutureExt as _;
+use futures_util::future::Shared;
 use hyper::HeaderMap;
 use hyper::header::AUTHORIZATION;
 use lru::LruCache;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::spawn_blocking;
 
 use super::config::Users;
+use waiting::{Place, Waiting};
 
 /// How many logins are remembered, of those that passed and of those that failed each.
 const REMEMBERED: NonZeroUsize = NonZeroUsize::new(256).expect("256 is not zero");
 
-/// How many logins may wait for their hashing. As many as connections may be open, so that only several
-/// on one connection can be too many.
-const MOST_WAITING: usize = 1024;
+/// Stands for a login in what is remembered.
+type Entry = [u8; 32];
+
+/// Whether a login passed, for everybody who waits for it.
+type Outcome = Shared<oneshot::Receiver<bool>>;
 
 /// What became of a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,12 +59,13 @@ struct Inner {
     /// Makes digests worthless outside of this process.
     key: [u8; 32],
     decoy: RandomState,
-    passed: Mutex<LruCache<[u8; 32], ()>>,
-    failed: Mutex<LruCache<[u8; 32], ()>>,
+    passed: Mutex<LruCache<Entry, ()>>,
+    failed: Mutex<LruCache<Entry, ()>>,
+    /// The logins that wait for their hashing or are being hashed.
+    under_way: Mutex<HashMap<Entry, Outcome>>,
     /// One for each password that may be hashed at a time.
-    hashing: Arc<Semaphore>,
-    /// One for each login that may wait for its hashing.
-    waiting: Semaphore,
+    hashing: Semaphore,
+    waiting: Waiting,
     hashings: AtomicU64,
 }
 
@@ -74,8 +84,9 @@ impl Authenticator {
             decoy: RandomState::new(),
             passed: Mutex::new(LruCache::new(REMEMBERED)),
             failed: Mutex::new(LruCache::new(REMEMBERED)),
-            hashing: Arc::new(Semaphore::new(at_once.max(1))),
-            waiting: Semaphore::new(MOST_WAITING),
+            under_way: Mutex::new(HashMap::new()),
+            hashing: Semaphore::new(at_once.max(1)),
+            waiting: Waiting::default(),
             hashings: AtomicU64::new(0),
         }))
     }
@@ -85,8 +96,9 @@ impl Authenticator {
         self.0.hashings.load(Ordering::Relaxed)
     }
 
-    /// Checks the login in the headers of a request.
-    pub async fn check(&self, users: &Users, headers: &HeaderMap) -> Login {
+    /// Checks the login in the headers of a request from `peer`. What it comes to is remembered even if nobody waits
+    /// for it any more.
+    pub async fn check(&self, users: &Users, headers: &HeaderMap, peer: Option<IpAddr>) -> Login {
         let Some(credentials) = Credentials::from_headers(headers) else {
             return Login::Failed;
         };
@@ -98,31 +110,14 @@ impl Authenticator {
         else {
             return Login::Failed;
         };
-        let entry = self.0.digest(&credentials, hash);
+        let entry = self.0.digest(&credentials, hash, is_known);
         if let Some(login) = self.0.remembered(&entry) {
             return login;
         }
-        let Ok(_place) = self.0.waiting.try_acquire() else {
+        let Some(outcome) = self.0.outcome(entry, credentials, hash, is_known, peer) else {
             return Login::Busy;
         };
-        let turn = Arc::clone(&self.0.hashing).acquire_owned().await;
-        let turn = turn.expect("the semaphore is never closed");
-        // Somebody with the same login may have had the turn before.
-        if let Some(login) = self.0.remembered(&entry) {
-            return login;
-        }
-        let inner = Arc::clone(&self.0);
-        let hash = hash.to_owned();
-        let checked = spawn_blocking(move || {
-            // A client that goes away must not make room for another hashing beside this one.
-            let _turn = turn;
-            inner.hashings.fetch_add(1, Ordering::Relaxed);
-            let matches = bcrypt::verify(&credentials.password, &hash).unwrap_or(false);
-            let passed = matches && is_known;
-            inner.remember(entry, passed);
-            passed
-        });
-        match checked.await {
+        match outcome.await {
             Ok(true) => Login::Passed,
             Ok(false) | Err(_) => Login::Failed,
         }
@@ -142,10 +137,12 @@ impl fmt::Debug for Authenticator {
 }
 
 impl Inner {
-    /// The length before each part keeps ("a", "bc") apart from ("ab", "c").
-    fn digest(&self, credentials: &Credentials, hash: &str) -> [u8; 32] {
+    /// The length before each part keeps ("a", "bc") apart from ("ab", "c"), and a name that nobody has is kept apart
+    /// from one that somebody has: the hash computed in vain for it may be its own before or after a renaming.
+    fn digest(&self, credentials: &Credentials, hash: &str, is_known: bool) -> [u8; 32] {
         let mut digest = Sha256::new();
         digest.update(self.key);
+        digest.update([u8::from(is_known)]);
         for part in [&credentials.user, hash.as_bytes(), &credentials.password] {
             digest.update((part.len() as u64).to_be_bytes());
             digest.update(part);
@@ -153,25 +150,94 @@ impl Inner {
         digest.finalize().into()
     }
 
-    fn remembered(&self, entry: &[u8; 32]) -> Option<Login> {
-        let holds = |logins: &Mutex<LruCache<[u8; 32], ()>>| {
-            let logins = logins.lock();
-            let mut logins = logins.unwrap_or_else(PoisonError::into_inner);
-            logins.get(entry).is_some()
-        };
-        if holds(&self.passed) {
-            Some(Login::Passed)
-        } else if holds(&self.failed) {
-            Some(Login::Failed)
-        } else {
-            None
+    fn remembered(&self, entry: &Entry) -> Option<Login> {
+        if locked(&self.passed).get(entry).is_some() {
+            return Some(Login::Passed);
         }
+        // What failed isn't kept any longer for being tried again.
+        let failed = locked(&self.failed).contains(entry);
+        failed.then_some(Login::Failed)
     }
 
-    fn remember(&self, entry: [u8; 32], passed: bool) {
+    fn remember(&self, entry: Entry, passed: bool) {
         let logins = if passed { &self.passed } else { &self.failed };
-        let mut logins = logins.lock().unwrap_or_else(PoisonError::into_inner);
-        logins.put(entry, ());
+        locked(logins).put(entry, ());
+    }
+
+    /// What the login will come to: found out now, unless somebody has asked for the same already. There is none if
+    /// too many wait.
+    fn outcome(
+        self: &Arc<Self>,
+        entry: Entry,
+        credentials: Credentials,
+        hash: &str,
+        is_known: bool,
+        peer: Option<IpAddr>,
+    ) -> Option<Outcome> {
+        let mut under_way = locked(&self.under_way);
+        if let Some(outcome) = under_way.get(&entry) {
+            return Some(outcome.clone());
+        }
+        let place = self.waiting.take(peer)?;
+        let (tell, outcome) = oneshot::channel();
+        let outcome = outcome.shared();
+        under_way.insert(entry, outcome.clone());
+        let hashing = Hashing {
+            inner: Arc::clone(self),
+            entry,
+            _place: place,
+        };
+        let hash = hash.to_owned();
+        // It goes on when the client goes away, which may have come to the end of its patience and will be back.
+        tokio::spawn(hashing.run(credentials, hash, is_known, tell));
+        Some(outcome)
+    }
+}
+
+/// Waits for a poisoned lock no less: what is behind these is never left half done.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A login that waits for its hashing or is being hashed.
+struct Hashing {
+    inner: Arc<Inner>,
+    entry: Entry,
+    _place: Place,
+}
+
+impl Hashing {
+    async fn run(
+        self,
+        credentials: Credentials,
+        hash: String,
+        is_known: bool,
+        tell: oneshot::Sender<bool>,
+    ) {
+        let inner = Arc::clone(&self.inner);
+        let turn = inner.hashing.acquire().await;
+        let _turn = turn.expect("the semaphore is never closed");
+        // The same login may have come to its end between the look at what is remembered and at what is under way.
+        if let Some(login) = inner.remembered(&self.entry) {
+            let _ = tell.send(login == Login::Passed);
+            return;
+        }
+        let hashed = spawn_blocking(move || {
+            self.inner.hashings.fetch_add(1, Ordering::Relaxed);
+            let matches = bcrypt::verify(&credentials.password, &hash).unwrap_or(false);
+            let passed = matches && is_known;
+            // Before it is no longer under way, so that nobody has to ask again.
+            self.inner.remember(self.entry, passed);
+            passed
+        });
+        // Nobody may be left to hear of it.
+        let _ = tell.send(hashed.await.unwrap_or(false));
+    }
+}
+
+impl Drop for Hashing {
+    fn drop(&mut self) {
+        locked(&self.inner.under_way).remove(&self.entry);
     }
 }
 
@@ -212,11 +278,23 @@ mod tests {
 
     /// Users with the names and passwords, at the least cost.
     fn users(logins: &[(&str, &str)]) -> Users {
+        let hashed = |(user, password): &(&str, &str)| {
+            let hash = bcrypt::hash(password, 4).unwrap();
+            ((*user).to_owned(), hash)
+        };
+        let hashed: Vec<_> = logins.iter().map(hashed).collect();
+        let hashed: Vec<_> = hashed
+            .iter()
+            .map(|(user, hash)| (user.as_str(), hash.as_str()))
+            .collect();
+        users_with_hashes(&hashed)
+    }
+
+    fn users_with_hashes(logins: &[(&str, &str)]) -> Users {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("web.yml");
         let mut text = "basic_auth_users:\n".to_owned();
-        for (user, password) in logins {
-            let hash = bcrypt::hash(password, 4).unwrap();
+        for (user, hash) in logins {
             writeln!(text, "  {user}: {hash}").unwrap();
         }
         fs::write(&path, text).unwrap();
@@ -251,7 +329,7 @@ mod tests {
         // Cold, then remembered.
         for _ in 0..2 {
             for (user, password, expected) in table {
-                let login = logins.check(&users, &login(user, password)).await;
+                let login = logins.check(&users, &login(user, password), None).await;
                 assert_eq!(login, expected, "{user}:{password}");
             }
         }
@@ -272,15 +350,15 @@ mod tests {
             "YWxpY2U6c2VjcmV0",
             "Basic YWxpY2U6c2VjcmV0 YWxpY2U6c2VjcmV0",
         ] {
-            let login = logins.check(&users, &headers(authorization)).await;
+            let login = logins.check(&users, &headers(authorization), None).await;
             assert_eq!(login, Login::Failed, "{authorization:?}");
         }
         let mut twice = login("alice", "secret");
         twice.append(AUTHORIZATION, twice[AUTHORIZATION].clone());
-        assert_eq!(logins.check(&users, &twice).await, Login::Failed);
+        assert_eq!(logins.check(&users, &twice, None).await, Login::Failed);
         assert_eq!(logins.hashings(), 0);
         let any_case = headers("bAsIc YWxpY2U6c2VjcmV0");
-        assert_eq!(logins.check(&users, &any_case).await, Login::Passed);
+        assert_eq!(logins.check(&users, &any_case, None).await, Login::Passed);
     }
 
     #[tokio::test]
@@ -288,13 +366,13 @@ mod tests {
         let users = users(&[("alice", "secret"), ("bob", "secret")]);
         let logins = Authenticator::new();
         for (number, user) in ["alice", "nobody", "bob", "somebody"].iter().enumerate() {
-            let login = logins.check(&users, &login(user, "wrong")).await;
+            let login = logins.check(&users, &login(user, "wrong"), None).await;
             assert_eq!(login, Login::Failed);
             assert_eq!(logins.hashings(), number as u64 + 1, "{user}");
         }
         // Remembered alike too.
-        logins.check(&users, &login("nobody", "wrong")).await;
-        logins.check(&users, &login("alice", "wrong")).await;
+        logins.check(&users, &login("nobody", "wrong"), None).await;
+        logins.check(&users, &login("alice", "wrong"), None).await;
         assert_eq!(logins.hashings(), 4);
     }
 
@@ -305,7 +383,7 @@ mod tests {
         let users = users(&[("alice", "secret")]);
         let logins = Authenticator::new();
         assert_eq!(
-            logins.check(&users, &login("alice", "secret")).await,
+            logins.check(&users, &login("alice", "secret"), None).await,
             Login::Passed
         );
         let hash = users.hash_of(b"alice").unwrap();
@@ -316,7 +394,7 @@ mod tests {
             (&format!("alice{hash}"), "secret".to_owned()),
             ("", format!("alice{hash}secret")),
         ] {
-            let login = logins.check(&users, &login(user, &password)).await;
+            let login = logins.check(&users, &login(user, &password), None).await;
             assert_eq!(login, Login::Failed, "{user}:{password}");
         }
     }
@@ -327,21 +405,47 @@ mod tests {
         let after = users(&[("alice", "better")]);
         let logins = Authenticator::new();
         assert_eq!(
-            logins.check(&before, &login("alice", "secret")).await,
+            logins.check(&before, &login("alice", "secret"), None).await,
             Login::Passed
         );
         assert_eq!(
-            logins.check(&after, &login("alice", "secret")).await,
+            logins.check(&after, &login("alice", "secret"), None).await,
             Login::Failed
         );
         assert_eq!(
-            logins.check(&after, &login("alice", "better")).await,
+            logins.check(&after, &login("alice", "better"), None).await,
             Login::Passed
         );
         assert_eq!(
-            logins.check(&users(&[]), &login("alice", "secret")).await,
+            logins
+                .check(&users(&[]), &login("alice", "secret"), None)
+                .await,
             Login::Failed
         );
+    }
+
+    /// With one user, the hash computed in vain for the old name is the very hash of the new one.
+    #[tokio::test]
+    async fn a_renamed_user_gets_in_by_the_new_name_alone() {
+        let before = users(&[("alice", "secret")]);
+        let hash = before.hash_of(b"alice").unwrap().to_owned();
+        let after = users_with_hashes(&[("bob", &hash)]);
+        for logins_before in [0, 1, 2] {
+            let logins = Authenticator::new();
+            // Back and forth, cold and remembered.
+            for _ in 0..2 {
+                for (users, right, wrong) in [(&before, "alice", "bob"), (&after, "bob", "alice")] {
+                    for _ in 0..logins_before {
+                        logins.check(users, &login(wrong, "secret"), None).await;
+                    }
+                    let outcome = logins.check(users, &login(wrong, "secret"), None).await;
+                    assert_eq!(outcome, Login::Failed, "{wrong}");
+                    let outcome = logins.check(users, &login(right, "secret"), None).await;
+                    assert_eq!(outcome, Login::Passed, "{right}");
+                }
+            }
+            assert_eq!(logins.hashings(), 4);
+        }
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -362,8 +466,15 @@ mod tests {
                         4 => ("carol", "secret".to_owned(), Login::Failed),
                         _ => ("", String::new(), Login::Failed),
                     };
-                    let outcome = logins.check(&users, &login(user, &password)).await;
-                    assert_eq!(outcome, expected, "{user}:{password}");
+                    let login = login(user, &password);
+                    loop {
+                        let outcome = logins.check(&users, &login, None).await;
+                        if outcome != Login::Busy {
+                            assert_eq!(outcome, expected, "{user}:{password}");
+                            break;
+                        }
+                        tokio::task::yield_now().await;
+                    }
                 });
             }
             while let Some(done) = asked.join_next().await {
@@ -377,19 +488,57 @@ mod tests {
         }
     }
 
+    /// As long as the turn to hash is taken, all logins wait.
+    #[tokio::test]
+    async fn few_may_wait_and_only_some_of_them_from_one_address() {
+        let users = users(&[("alice", "secret")]);
+        let logins = Authenticator::new();
+        let turns = u32::try_from(logins.0.hashing.available_permits()).unwrap();
+        let turns = logins.0.hashing.acquire_many(turns).await.unwrap();
+        let ask = |user: &str, password: &str, peer: &str| {
+            let (peer, login) = (peer.parse().unwrap(), login(user, password));
+            let (users, logins) = (users.clone(), logins.clone());
+            let asked = async move { logins.check(&users, &login, Some(peer)).await };
+            // The first poll says whether it may wait.
+            let mut asked = Box::pin(asked);
+            let now = asked.as_mut().now_or_never();
+            (now, asked)
+        };
+        let mut waiting = Vec::new();
+        for number in 0..waiting::MOST_FROM_ONE {
+            let (now, asked) = ask("alice", &format!("guess {number}"), "192.0.2.1");
+            assert_eq!(now, None);
+            waiting.push(asked);
+        }
+        let (now, _) = ask("alice", "secret", "192.0.2.1");
+        assert_eq!(now, Some(Login::Busy));
+        // The same again takes no place, and another address has some left.
+        assert_eq!(ask("alice", "guess 0", "192.0.2.1").0, None);
+        let (now, right) = ask("alice", "secret", "192.0.2.2");
+        assert_eq!(now, None);
+        drop(turns);
+        // Whoever gives up will find what came of it.
+        drop(waiting);
+        assert_eq!(right.await, Login::Passed);
+        let hashed = waiting::MOST_FROM_ONE as u64 + 1;
+        assert_eq!(logins.hashings(), hashed);
+        let (now, _) = ask("alice", "guess 0", "192.0.2.1");
+        assert_eq!(now, Some(Login::Failed));
+    }
+
     #[tokio::test]
     async fn what_is_remembered_is_bounded_and_wrong_logins_push_out_no_right_one() {
         let users = users(&[("alice", "secret")]);
         let logins = Authenticator::new();
-        logins.check(&users, &login("alice", "secret")).await;
+        logins.check(&users, &login("alice", "secret"), None).await;
         for number in 0..300 {
             let wrong = login("alice", &format!("guess {number}"));
-            assert_eq!(logins.check(&users, &wrong).await, Login::Failed);
+            assert_eq!(logins.check(&users, &wrong, None).await, Login::Failed);
         }
         assert_eq!(logins.0.failed.lock().unwrap().len(), REMEMBERED.get());
         let before = logins.hashings();
         assert_eq!(
-            logins.check(&users, &login("alice", "secret")).await,
+            logins.check(&users, &login("alice", "secret"), None).await,
             Login::Passed
         );
         assert_eq!(logins.hashings(), before);

@@ -1,5 +1,6 @@
 //! The two doors: one for all that is served, behind the gate, and one for the health checks alone.
 
+use std::net::SocketAddr;
 use std::str::FromStr as _;
 
 use futures_util::FutureExt as _;
@@ -79,10 +80,15 @@ pub async fn bind(args: &Args) -> Result<Web, StartError> {
 }
 
 impl Web {
+    /// The addresses of the main door, with the ports that the system chose.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.main.addresses()
+    }
+
     /// Logs where it listens.
     pub fn announce(&self) {
         let tls = self.is_tls;
-        for address in self.main.addresses() {
+        for address in self.addresses() {
             tracing::info!(%address, tls, "listening");
         }
         for address in self.probes.iter().flat_map(Bound::addresses) {

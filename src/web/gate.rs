@@ -12,7 +12,7 @@ use super::body::ResponseBody;
 use super::live::Live;
 use super::places::{Patience, Places};
 use super::routes::TelemetryPath;
-use super::server::Limits;
+use super::server::{LastResponse, Limits, OnConnection};
 
 /// Lets requests through. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -96,7 +96,15 @@ impl Gate {
         if users.is_empty() {
             return self.scrape(request, answer).await;
         }
-        match self.logins.check(users, &request.headers).await {
+        let connection = request.extensions.get::<OnConnection>();
+        let peer = connection.and_then(|connection| connection.peer);
+        let check = self.logins.check(users, &request.headers, peer);
+        let login = match connection {
+            // Whoever sends wrong passwords on all connections must not keep everybody else off them.
+            Some(connection) => connection.giving_way(check).await,
+            None => check.await,
+        };
+        match login {
             Login::Passed => self.scrape(request, answer).await,
             Login::Failed => {
                 let mut response =
@@ -111,6 +119,7 @@ impl Gate {
                 let why = "Too many logins wait to be checked.\n";
                 let mut response = refusal(&request.method, StatusCode::SERVICE_UNAVAILABLE, why);
                 response.headers_mut().insert(RETRY_AFTER, 1.into());
+                response.extensions_mut().insert(LastResponse);
                 response
             }
         }

@@ -31,11 +31,11 @@ fn any_key() -> impl Strategy<Value = AccessKey> {
     let last_use = prop_oneof![
         Just(LastUse::Never),
         Just(LastUse::Unknown),
-        (0_i64..5).prop_map(|weeks| LastUse::At(UsedAt {
-            time: now() - TimeDelta::weeks(weeks * 3),
-            service: "s3".into(),
-            region: "N/A".into(),
-        })),
+        (0_i64..5).prop_map(|weeks| LastUse::At(UsedAt::new(
+            now() - TimeDelta::weeks(weeks * 3),
+            "s3",
+            "N/A"
+        ))),
     ];
     ("[A-C]{2}", status, 0_i64..8, last_use).prop_map(|(id, status, months, last_use)| AccessKey {
         name: KeyName::Id(format!("AKIA{id}").into()),
@@ -69,8 +69,8 @@ fn any_user() -> impl Strategy<Value = User> {
                 User::read(name, keys)
             };
             User {
-                max_age,
-                exemption,
+                max_age: max_age.map(Into::into),
+                exemption: exemption.map(Arc::new),
                 ..user
             }
         })

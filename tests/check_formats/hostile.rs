@@ -63,10 +63,13 @@ fn report() -> Report {
             key(&id(2), "Inactive", 500),
         ];
         let mut exempt = User::read(format!("x{name}"), vec![key(&id(3), "Active", 300)]);
-        exempt.exemption = Some(Exemption {
-            reason: name.as_str().into(),
-            until: None,
-        });
+        exempt.exemption = Some(
+            Exemption {
+                reason: name.as_str().into(),
+                until: None,
+            }
+            .into(),
+        );
         users.push(exempt);
         users.push(User::unread(format!("u{name}"), vec![], Reason::Timeout));
         users.push(User::read(name, keys));

@@ -68,13 +68,13 @@ fn uri() -> impl Strategy<Value = Uri> {
         "/-/ready",
         "/-/reload",
     ];
-    let path = prop_oneof![
-        4 => select(&KNOWN[..]).prop_map(str::to_owned),
-        1 => vec(part(), 0..4).prop_map(|parts| format!("/{}", parts.join("/"))),
-    ];
     const NAMES: [&str; 11] = [
         "account", "user", "status", "verdict", "step", "exempt", "sort", "order", "limit", "page",
         "cursor",
+    ];
+    let path = prop_oneof![
+        4 => select(&KNOWN[..]).prop_map(str::to_owned),
+        1 => vec(part(), 0..4).prop_map(|parts| format!("/{}", parts.join("/"))),
     ];
     let name = prop_oneof![3 => select(&NAMES[..]).prop_map(str::to_owned), 1 => part()];
     let parameter =
@@ -119,12 +119,15 @@ proptest! {
             prop_assert!(body.is_empty() || !head.headers.contains_key("content-length"));
             return Ok(());
         }
-        for hostile in HOSTILE {
-            prop_assert!(!body.contains(hostile), "{:?} in {}", hostile, body);
-        }
         prop_assert!(!body.contains(|c: char| c.is_control() && c != '\n'), "{:?}", body);
         match head.headers[CONTENT_TYPE].to_str().unwrap() {
-            "text/html; charset=utf-8" => prop_assert!(body.ends_with("</html>")),
+            "text/html; charset=utf-8" => {
+                prop_assert!(body.ends_with("</html>"));
+                for hostile in HOSTILE {
+                    prop_assert!(!body.contains(hostile), "{:?} in {}", hostile, body);
+                }
+            }
+            // A quotation mark that isn't escaped would make it no JSON.
             "application/json" => {
                 prop_assert_eq!(status, 200);
                 serde_json::from_str::<Value>(&body).unwrap();

@@ -19,7 +19,7 @@ use iam_key_exporter::{
     clock::Clock,
     config::Config,
     source::{
-        accounts::{Accounts, Role},
+        accounts::{Accounts, DISCOVERY_INTERVAL, Organization, Role},
         aws::{Origin, Settings, Strategy},
     },
 };
@@ -44,6 +44,8 @@ pub(crate) struct State {
     pub(crate) latency: BTreeMap<String, Duration>,
     /// Whether the calls with the exporter's own credentials never end, save for assuming roles.
     pub(crate) hub_hangs: bool,
+    /// The members of the organisation; `None` if listing them is denied.
+    pub(crate) members: Option<Vec<String>>,
     /// When the users of an account were listed.
     pub(crate) reads: BTreeMap<String, Vec<Instant>>,
 }
@@ -106,6 +108,19 @@ pub(crate) fn listed(numbers: impl IntoIterator<Item = usize>) -> Accounts {
     Accounts::Listed(numbers.into_iter().map(role).collect())
 }
 
+/// The same role in every member of the organisation.
+pub(crate) fn organization() -> Organization {
+    Organization {
+        role_name: "reader".parse().expect("the name of a role"),
+        external_id: None,
+        session_name: None,
+        region: None,
+        include: Vec::new(),
+        exclude: Vec::new(),
+        discovery_interval: DISCOVERY_INTERVAL,
+    }
+}
+
 impl HttpConnector for Cloud {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let form = request.body().bytes().unwrap_or_default();
@@ -120,8 +135,18 @@ impl HttpConnector for Cloud {
         }
         let signed = request.headers().get("authorization").unwrap_or_default();
         let Some(account) = between(signed, "Credential=ASIA", 12) else {
-            assert!(self.state().hub_hangs, "not expected: {form}");
-            return HttpConnectorFuture::new(std::future::pending());
+            if self.state().hub_hangs {
+                return HttpConnectorFuture::new(std::future::pending());
+            }
+            if form.starts_with("Action=GetCallerIdentity&") {
+                return answer(200, CALLER.to_owned());
+            }
+            let target = request.headers().get("x-amz-target").unwrap_or_default();
+            assert_eq!(target, "AWSOrganizationsV20161128.ListAccounts", "{form}");
+            return match &self.state().members {
+                Some(members) => answer(200, accounts(members)),
+                None => answer(400, ORGANIZATION_DENIED.to_owned()),
+            };
         };
         let is_listing = form.starts_with("Action=ListUsers&");
         let mut state = self.state();
@@ -147,6 +172,20 @@ impl HttpConnector for Cloud {
 
 const DENIED: &str = "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code>\
     <Message>no</Message></Error></ErrorResponse>";
+
+const ORGANIZATION_DENIED: &str = r#"{"__type":"AccessDeniedException","Message":"no"}"#;
+
+/// The exporter's own account, which is no member that tests go by.
+const CALLER: &str = "<GetCallerIdentityResponse><GetCallerIdentityResult>\
+    <Arn>arn:aws:iam::999999999999:user/exporter</Arn><UserId>AIDA</UserId>\
+    <Account>999999999999</Account></GetCallerIdentityResult></GetCallerIdentityResponse>";
+
+/// The members of the organisation, all of them active.
+fn accounts(members: &[String]) -> String {
+    let member = |id: &String| format!(r#"{{"Id":"{id}","Status":"ACTIVE"}}"#);
+    let members: Vec<_> = members.iter().map(member).collect();
+    format!(r#"{{"Accounts":[{}]}}"#, members.join(","))
+}
 
 fn answer(status: u16, body: String) -> HttpConnectorFuture {
     HttpConnectorFuture::ready(Ok(response(status, body)))

@@ -12,7 +12,7 @@ use std::{
 use iam_key_exporter::{
     clock::Clock,
     config::Reloads,
-    counts::{RefreshCounts, RequestCounts},
+    counts::{RefreshCounts, RequestCounts, StorageCounts},
     metrics::{
         exporter::ExporterMetrics,
         exposition::{Encoding, Format, render},
@@ -441,11 +441,13 @@ fn exposition() -> String {
             Duration::from_mins(5),
         )
     };
+    let storage = StorageCounts::default();
+    storage.count(Some(now));
     let mut own = Registry::default();
     own.register_collector(Box::new(ExporterMetrics {
         requests: Arc::new(RequestCounts::default()),
         refreshes: Arc::new(refreshes),
-        storage: None,
+        storage: Some(Arc::new(storage)),
         reloads: Reloads::started(now),
     }));
     own.register_collector(Box::new(ProcessMetrics::new()));

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::{connector::Connector, failure::CallError, pace::Lane};
 use crate::{
     counts::Operation,
-    inventory::shared_path,
+    intern::Word,
     key::{AccessKey, ArnOwner, KeyName, KeyStatus, LastUse, UsedAt},
 };
 
@@ -64,7 +64,7 @@ pub(super) struct Page<T> {
 pub(super) struct ListedUser {
     pub(super) name: Arc<str>,
     /// `Path`
-    pub(super) path: Arc<str>,
+    pub(super) path: Word,
     /// `CreateDate`, which a user keeps when renamed.
     pub(super) created: Option<DateTime<Utc>>,
 }
@@ -163,7 +163,7 @@ impl Api {
                 .iter()
                 .map(|user| ListedUser {
                     name: user.user_name().into(),
-                    path: shared_path(user.path()),
+                    path: user.path().into(),
                     created: utc(user.create_date()),
                 })
                 .collect(),
@@ -242,11 +242,7 @@ impl Api {
             None => LastUse::Never,
             Some(date) => match utc(date) {
                 None => LastUse::Unknown,
-                Some(time) => LastUse::At(UsedAt {
-                    time,
-                    service: used.service_name().into(),
-                    region: used.region().into(),
-                }),
+                Some(time) => LastUse::At(UsedAt::new(time, used.service_name(), used.region())),
             },
         })
     }

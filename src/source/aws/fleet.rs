@@ -14,13 +14,14 @@ use super::{
 };
 use crate::{
     counts::RequestCounts,
-    key::ArnOwner,
+    inventory,
+    key::{AccountId, ArnOwner},
     policy::Policy,
     reason::Reason,
     shard::Shard,
     source::{
         Access, Discovery, Member, Progress, SourceError, UsageError,
-        accounts::{Accounts, DISCOVERY_INTERVAL, Organization, Role},
+        accounts::{AccountFilter, Accounts, DISCOVERY_INTERVAL, Organization, Role},
     },
 };
 
@@ -49,6 +50,10 @@ struct Look {
     due: Option<Instant>,
     /// Whether it was said that the exporter's own account is on another shard.
     elsewhere_said: bool,
+    /// The accounts of which it was said that they are no members.
+    strangers: BTreeSet<AccountId>,
+    /// Whose the credentials are, once that was told.
+    caller: Option<ArnOwner>,
 }
 
 impl Fleet {
@@ -110,7 +115,7 @@ impl Fleet {
     }
 
     /// Reads these accounts from now on, and gives new readers this policy and these tags to read.
-    /// What was found of other accounts is kept until the next look.
+    /// What was found of other accounts is no answer any more.
     pub fn reconfigure(
         &mut self,
         accounts: &Accounts,
@@ -121,6 +126,8 @@ impl Fleet {
         self.wanted_tags = Arc::clone(wanted_tags);
         if self.accounts != *accounts {
             self.accounts = accounts.clone();
+            self.look.members.clear();
+            self.look.trouble = None;
             self.look.due = None;
         }
     }
@@ -129,6 +136,33 @@ impl Fleet {
     pub fn set_shard(&mut self, shard: Shard) {
         self.shard = shard;
         self.look.due = None;
+    }
+
+    /// The part of the accounts that is read.
+    pub fn shard(&self) -> Shard {
+        self.shard
+    }
+
+    /// The member that an account is, if it is in the organisation: all but that is told by the
+    /// configuration.
+    pub(in crate::source) fn presumed(&self, account: &inventory::Account) -> Option<Member> {
+        let Accounts::Organization(organization) = &self.accounts else {
+            return None;
+        };
+        let excluded = |filter: &AccountFilter| *filter == AccountFilter::Id(account.id);
+        if !self.shard.holds(account.id) || organization.exclude.iter().any(excluded) {
+            return None;
+        }
+        let listed = organization::Listed {
+            id: account.id,
+            name: account.name.clone(),
+        };
+        let (caller, partition) = (self.look.caller.as_ref(), &account.partition);
+        let is_own = |caller: &&ArnOwner| caller.account == account.id;
+        Some(match caller.filter(is_own) {
+            Some(caller) => own(Some(caller), listed.name),
+            None => through_role(organization, partition, listed),
+        })
     }
 
     /// Tells `progress` of the users found and read by the readers made from now on.
@@ -183,25 +217,29 @@ impl Fleet {
         let api = self.hub.open().await;
         let found = async {
             let caller = api.caller(deadline).await?;
+            self.look.caller = Some(caller.clone());
             match &self.accounts {
-                Accounts::Own | Accounts::Listed(_) => Ok(vec![own(Some(&caller), None)]),
+                Accounts::Own | Accounts::Listed(_) => {
+                    Ok((vec![own(Some(&caller), None)], BTreeSet::new()))
+                }
                 Accounts::Organization(wanted) => {
                     let directory = Directory::new(&self.connector, &api.base, &caller.partition);
-                    let members = organization::members(&directory, wanted, deadline).await?;
-                    Ok(members
-                        .into_iter()
-                        .map(|listed| member(wanted, &caller, listed))
-                        .collect())
+                    let (members, strangers) =
+                        organization::members(&directory, wanted, deadline).await?;
+                    let members = members.into_iter();
+                    let members = members.map(|listed| member(wanted, &caller, listed));
+                    Ok((members.collect(), strangers))
                 }
             }
         };
-        let found: Result<Vec<Member>, CallError> = Box::pin(found).await;
+        let found: Result<(Vec<Member>, BTreeSet<AccountId>), CallError> = Box::pin(found).await;
         if let Err(error) = &found
             && matches!(error.reason, Reason::Credentials | Reason::ExpiredToken)
         {
             self.hub.renew(&api).await;
         }
-        let mut members = found?;
+        let (mut members, strangers) = found?;
+        self.say_strangers(strangers);
         if matches!(self.accounts, Accounts::Own) {
             self.say_elsewhere(&members);
         }
@@ -223,6 +261,21 @@ impl Fleet {
             Some(_) => {}
             None => self.look.elsewhere_said = false,
         }
+    }
+
+    /// Says, once each, which accounts the filters name for nothing.
+    fn say_strangers(&mut self, strangers: BTreeSet<AccountId>) {
+        let new: Vec<_> = strangers
+            .difference(&self.look.strangers)
+            .map(AccountId::as_str)
+            .collect();
+        if !new.is_empty() {
+            tracing::warn!(
+                accounts = new.join(","),
+                "include or exclude names accounts that are no active members of the organization"
+            );
+        }
+        self.look.strangers = strangers;
     }
 
     /// A new reader of an account.
@@ -268,16 +321,21 @@ fn listed(roles: &[Role], shard: Shard) -> Vec<Member> {
 }
 
 /// A member of an organisation. The exporter's own account needs no role.
-fn member(
+fn member(organization: &Organization, caller: &ArnOwner, listed: organization::Listed) -> Member {
+    if listed.id == caller.account {
+        return own(Some(caller), listed.name);
+    }
+    through_role(organization, &caller.partition, listed)
+}
+
+/// A member of an organisation that is read through its role.
+fn through_role(
     organization: &Organization,
-    caller: &ArnOwner,
+    partition: &Arc<str>,
     organization::Listed { id, name }: organization::Listed,
 ) -> Member {
-    if id == caller.account {
-        return own(Some(caller), name);
-    }
     let role = Role {
-        arn: organization.role_name.in_account(&caller.partition, id),
+        arn: organization.role_name.in_account(partition, id),
         external_id: organization.external_id.clone(),
         session_name: organization.session_name.clone(),
         name: None,

@@ -25,12 +25,13 @@ pub(super) struct Listed {
 }
 
 /// The active members that the filters choose, by id. Units and tags are asked for only where a
-/// filter can't decide without them.
+/// filter can't decide without them. Beside them, the accounts that a filter names and that are no
+/// active members.
 pub(super) async fn members(
     directory: &Directory,
     organization: &Organization,
     deadline: Instant,
-) -> Result<Vec<Listed>, CallError> {
+) -> Result<(Vec<Listed>, BTreeSet<AccountId>), CallError> {
     let Organization {
         include, exclude, ..
     } = organization;
@@ -41,6 +42,14 @@ pub(super) async fn members(
         .filter(|account| is_active(account))
         .map(listed)
         .collect::<Result<_, _>>()?;
+    let strangers = include
+        .iter()
+        .chain(exclude)
+        .filter_map(|filter| match filter {
+            AccountFilter::Id(id) => (!active.contains_key(id)).then_some(*id),
+            AccountFilter::Ou(_) | AccountFilter::Tag { .. } => None,
+        });
+    let strangers = strangers.collect();
     let units = units(directory, include.iter().chain(exclude), deadline).await?;
     let choose = |id, tags: Option<&[Tag]>| {
         let facts = Facts {
@@ -72,7 +81,7 @@ pub(super) async fn members(
         })
         .collect();
     chosen.sort_unstable_by_key(|member| member.id);
-    Ok(chosen)
+    Ok((chosen, strangers))
 }
 
 /// `Status` gives way to `State`, which is believed where it is there.

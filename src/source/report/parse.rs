@@ -14,7 +14,6 @@ use super::{
     text::{newlines, text},
 };
 use crate::{
-    intern::Interner,
     inventory::{Listing, RootKeys},
     key::{ArnOwner, LastUse, UsedAt},
     reason::Reason,
@@ -62,7 +61,6 @@ struct Rows<'a> {
     /// The start of every ARN of the account, up to the colon after its id.
     arn_prefix: String,
     places: HashMap<Arc<str>, usize>,
-    paths: Interner,
     first_line: Option<u64>,
     /// A byte of the text and the line it is on, to count on from.
     counted: (usize, u64),
@@ -82,7 +80,6 @@ impl<'a> Rows<'a> {
             },
             arn_prefix: String::new(),
             places: HashMap::new(),
-            paths: Interner::default(),
             first_line: None,
             counted: (0, 1),
         }
@@ -121,7 +118,7 @@ impl<'a> Rows<'a> {
                 },
             );
             if self.own(arn, line)? && is_known && user != ROOT {
-                let path = self.paths.get(path(arn, user));
+                let path = path(arn, user).into();
                 let user = user.into();
                 self.add(
                     Row {
@@ -225,7 +222,7 @@ impl<'a> Rows<'a> {
         let arn = record.get(self.columns.arn).unwrap_or_default();
         Row {
             user: user.into(),
-            path: self.paths.get(path(arn, user)),
+            path: path(arn, user).into(),
             created,
             slots,
             is_read: self.report.defects.len() == defects,
@@ -251,11 +248,7 @@ impl<'a> Rows<'a> {
             self.bad_value(line, column.active, active_field, "true or false");
         }
         let last_use = match used_field.map(|field| (field, time(field))) {
-            Some((_, Field::Value(time))) => LastUse::At(UsedAt {
-                time,
-                service: service.into(),
-                region: region.into(),
-            }),
+            Some((_, Field::Value(time))) => LastUse::At(UsedAt::new(time, service, region)),
             // "N/A (not applicable)": there is no key, or it has not been used since IAM began to
             // keep track on April 22, 2015. That, and nothing else, is AWS saying never; the guide
             // gives no meaning to the other two in this column.
@@ -447,7 +440,7 @@ mod tests {
             panic!("{old:?}")
         };
         assert_eq!(used.time, at("2024-06-30T11:30:00Z"));
-        assert_eq!((&*used.service, &*used.region), ("s3", "eu-central-1"));
+        assert_eq!((used.service(), used.region()), ("s3", "eu-central-1"));
         assert_eq!(new.name, KeyName::Slot(Slot::Two));
         assert_eq!(new.last_use, LastUse::Never);
 
@@ -807,7 +800,7 @@ mod tests {
             .iter()
             .flat_map(Row::keys)
             .map(|key| match &key.last_use {
-                LastUse::At(used) => &used.service,
+                LastUse::At(used) => used.service(),
                 other => panic!("{other:?}"),
             })
             .collect();
@@ -825,13 +818,7 @@ mod tests {
             Just(LastUse::Never),
             Just(LastUse::Unknown),
             (any_time(), "[a-z,\"\u{e9}]{0,8}", "[a-z0-9-]{1,9}").prop_map(
-                |(time, service, region)| {
-                    LastUse::At(UsedAt {
-                        time,
-                        service: service.into(),
-                        region: region.into(),
-                    })
-                }
+                |(time, service, region)| { LastUse::At(UsedAt::new(time, &service, &region)) }
             ),
         ];
         proptest::option::of((any::<bool>(), any_time(), last_use).prop_map(
@@ -880,8 +867,8 @@ mod tests {
                 fields.extend(match &key.last_use {
                     LastUse::At(used) => [
                         used.time.to_rfc3339(),
-                        used.region.to_string(),
-                        used.service.to_string(),
+                        used.region().to_string(),
+                        used.service().to_string(),
                     ],
                     LastUse::Never => [absent(), absent(), absent()],
                     LastUse::Unknown => ["no_information".to_owned(), absent(), absent()],

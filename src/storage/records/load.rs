@@ -64,12 +64,14 @@ impl Loader {
                 "a duration with more than a second of nanoseconds",
             ));
         }
-        let last_success = account.last_success.map(|time| self.past(time));
+        // A time that has not come yet tells that a clock was wrong, and not when this was read.
+        let last_success = account.last_success.map(instant).transpose()?;
+        let last_success = last_success.filter(|time| *time <= self.now);
         let state = AccountState {
             id,
             reached: account.reached,
             failures: account.failures.into_iter().map(reason).collect(),
-            last_success: last_success.transpose()?,
+            last_success,
             duration: Duration::new(account.duration_seconds, account.duration_nanoseconds),
             inventory: inventory.map(Arc::new),
         };
@@ -123,7 +125,7 @@ impl Loader {
             Some(text) => inventory::User::unread(name, keys, reason(text)),
         };
         Ok(inventory::User {
-            path: self.texts.get(user.path),
+            path: user.path.into(),
             tags: match user.tags {
                 Tags::NotAsked => inventory::Tags::NotAsked,
                 Tags::Known(read) => inventory::Tags::Known(Arc::new(self.read_tags(read)?)),
@@ -186,7 +188,7 @@ impl Loader {
         let unreported = memory
             .unreported
             .into_iter()
-            .map(|user| (self.texts.get(user.name), self.texts.get(user.path)))
+            .map(|user| (self.texts.get(user.name), user.path.into()))
             .collect();
         let remembered = Remembered {
             users,
@@ -283,11 +285,7 @@ fn key(key: &Key<'_>) -> Result<AccessKey, Flaw> {
                 time,
                 service,
                 region,
-            } => key::LastUse::At(UsedAt {
-                time: instant(time)?,
-                service: service.into(),
-                region: region.into(),
-            }),
+            } => key::LastUse::At(UsedAt::new(instant(time)?, service, region)),
         },
     })
 }

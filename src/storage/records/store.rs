@@ -12,6 +12,7 @@ use super::record::{
     Slot, Status, Tag, Tags, Time, Trouble, Unreported, User,
 };
 use crate::{
+    intern::Word,
     inventory::{self, Listing, Reading},
     key::{self, AccessKey, KeyStatus},
     snapshot::AccountState,
@@ -161,7 +162,7 @@ impl<'a> From<&'a AccessKey> for Key<'a> {
                 KeyStatus::Active => Status::Active,
                 KeyStatus::Inactive => Status::Inactive,
                 KeyStatus::Expired => Status::Expired,
-                KeyStatus::Other(text) => Status::Other(text),
+                KeyStatus::Other(text) => Status::Other(text.as_str()),
             },
             created: (*created).into(),
             last_use: match last_use {
@@ -169,8 +170,8 @@ impl<'a> From<&'a AccessKey> for Key<'a> {
                 key::LastUse::Never => LastUse::Never,
                 key::LastUse::At(used) => LastUse::At {
                     time: used.time.into(),
-                    service: &used.service,
-                    region: &used.region,
+                    service: used.service(),
+                    region: used.region(),
                 },
             },
         }
@@ -230,7 +231,7 @@ impl<'a> Memory<'a> {
             user,
             created: (*created).into(),
         };
-        let user = |(name, path): (&'a Arc<str>, &'a Arc<str>)| Unreported { name, path };
+        let user = |(name, path): (&'a Arc<str>, &'a Word)| Unreported { name, path };
         let mut memory = Self {
             users: users
                 .iter()

@@ -140,7 +140,7 @@ fn key<'a>(item: &'a Item<'a>, asked: &Asked<'_>) -> Key<'a> {
             .exemption
             .as_ref()
             .filter(|_| row.user.is_exempt(asked.now))
-            .map(exemption),
+            .map(|given| exemption(given)),
         max_age_days: days(asked.snapshot.policy.of(row.user).max_age),
         tags: row
             .user
@@ -168,8 +168,8 @@ fn last_used(last_use: &LastUse) -> LastUsed<'_> {
         LastUse::At(used) => LastUsed {
             known: "at",
             time: Some(instant(used.time)),
-            service: told(&used.service),
-            region: told(&used.region),
+            service: told(used.service()),
+            region: told(used.region()),
         },
         LastUse::Never => nothing_known("never"),
         LastUse::Unknown => nothing_known("unknown"),

@@ -4,8 +4,10 @@ mod client_auth;
 mod command;
 mod file;
 mod headers;
+mod material;
 mod names;
 mod rate;
+mod sans;
 mod tls;
 mod users;
 

@@ -149,7 +149,7 @@ fn item(item: &Item<'_>, number: usize, now: DateTime<Utc>) -> Markup {
                 (shown(&row.user.name))
                 @if is_exempt { (exemption(item)) }
                 @if let Some(max_age) = row.user.max_age {
-                    " " span.remark { "own maximum age: " (span(max_age)) }
+                    " " span.remark { "own maximum age: " (span(max_age.into())) }
                 }
                 @for tag in row.user.tags.iter() {
                     " " span.remark { (shown(&tag.key)) ": " (shown(&tag.value)) }

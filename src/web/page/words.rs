@@ -29,7 +29,7 @@ pub(super) fn last_use(last_use: &LastUse, now: DateTime<Utc>) -> Markup {
         LastUse::Never => html! { "never" },
         LastUse::Unknown => html! { span.soft { "not known" } },
         LastUse::At(used) => {
-            let (service, region) = (told(&used.service), told(&used.region));
+            let (service, region) = (told(used.service()), told(used.region()));
             html! {
                 time datetime=(instant(used.time)) { (span(now - used.time)) " ago" }
                 @if let Some(service) = service {

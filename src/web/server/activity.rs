@@ -15,10 +15,17 @@ pub(super) struct Activity(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
-    /// When each request began, the oldest first.
-    requests: BTreeMap<u64, Instant>,
+    /// The oldest first.
+    requests: BTreeMap<u64, Request>,
     next: u64,
     idle_since: Instant,
+}
+
+#[derive(Debug)]
+struct Request {
+    began: Instant,
+    /// Since when it has waited for something that others wait for too.
+    waits_since: Option<Instant>,
 }
 
 impl Activity {
@@ -36,7 +43,11 @@ impl Activity {
         self.with(|state| {
             let number = state.next;
             state.next += 1;
-            state.requests.insert(number, Instant::now());
+            let request = Request {
+                began: Instant::now(),
+                waits_since: None,
+            };
+            state.requests.insert(number, request);
             UnderWay {
                 activity: self.clone(),
                 number,
@@ -44,16 +55,20 @@ impl Activity {
         })
     }
 
-    /// Since when there has been no request, unless there is one.
+    /// Since when there has been no request but such as wait, unless there is one.
     pub(super) fn idle_since(&self) -> Option<Instant> {
-        self.with(|state| state.requests.is_empty().then_some(state.idle_since))
+        self.with(|state| {
+            let waits: Option<Vec<_>> = state.requests.values().map(|r| r.waits_since).collect();
+            let first = waits?.into_iter().min();
+            Some(first.map_or(state.idle_since, |first| first.max(state.idle_since)))
+        })
     }
 
     /// When the oldest request under way has taken too long; without one, when the connection has been idle
     /// for too long.
     pub(super) fn due(&self, for_response: Duration, idle: Duration) -> Instant {
         self.with(|state| match state.requests.values().next() {
-            Some(began) => *began + for_response,
+            Some(request) => request.began + for_response,
             None => state.idle_since + idle,
         })
     }
@@ -68,6 +83,41 @@ impl Activity {
 pub(super) struct UnderWay {
     activity: Activity,
     number: u64,
+}
+
+impl UnderWay {
+    /// For the request itself, to tell when it waits.
+    pub(super) fn waits(&self) -> Waits {
+        Waits {
+            activity: self.activity.clone(),
+            number: self.number,
+        }
+    }
+}
+
+/// Tells of a request that it waits, so that it doesn't keep its connection from giving way to others.
+#[derive(Clone, Debug)]
+pub(super) struct Waits {
+    activity: Activity,
+    number: u64,
+}
+
+impl Waits {
+    /// Waits for `awaited`.
+    pub(super) async fn during<T>(&self, awaited: impl Future<Output = T>) -> T {
+        self.set(Some(Instant::now()));
+        let result = awaited.await;
+        self.set(None);
+        result
+    }
+
+    fn set(&self, waits_since: Option<Instant>) {
+        self.activity.with(|state| {
+            if let Some(request) = state.requests.get_mut(&self.number) {
+                request.waits_since = waits_since;
+            }
+        });
+    }
 }
 
 impl Drop for UnderWay {
@@ -139,7 +189,19 @@ mod tests {
 
         drop(first);
         assert_eq!(activity.due(response, idle), start + second * 2 + response);
-        advance(second).await;
+        let (waits, began) = (other.waits(), Instant::now());
+        waits
+            .during(async {
+                assert_eq!(activity.idle_since(), Some(began));
+                advance(second).await;
+                assert_eq!(activity.idle_since(), Some(began));
+                let third = activity.begin();
+                assert_eq!(activity.idle_since(), None);
+                drop(third);
+                assert_eq!(activity.idle_since(), Some(began + second));
+            })
+            .await;
+        assert_eq!(activity.idle_since(), None);
         drop(other);
         assert_eq!(activity.idle_since(), Some(start + second * 3));
     }

@@ -1,6 +1,7 @@
 //! One connection, from its first byte to its last.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_io_timeout::TimeoutStream;
 
-use super::activity::{Activity, Tracked};
+use super::activity::{Activity, Tracked, Waits};
 use super::handshake::{self, Protocol};
 use super::limits::Limits;
 use crate::web::body::ResponseBody;
@@ -37,6 +38,25 @@ const SEND_BUFFER: usize = 64 * 1024;
 /// Streams that an HTTP/2 client may reset before they are begun, and that may be reset for its mistakes.
 /// Beyond that, it is after nothing but work (CVE-2023-44487, CVE-2025-8671).
 const RESET_STREAMS: usize = 20;
+
+/// What a request is told of its connection, among its extensions.
+#[derive(Clone, Debug)]
+pub(in crate::web) struct OnConnection {
+    /// Who asks, if the system knows.
+    pub(in crate::web) peer: Option<IpAddr>,
+    waits: Waits,
+}
+
+impl OnConnection {
+    /// Waits for `awaited`, for which the connection isn't kept if others want its place.
+    pub(in crate::web) async fn giving_way<T>(&self, awaited: impl Future<Output = T>) -> T {
+        self.waits.during(awaited).await
+    }
+}
+
+/// Among a response's extensions, ends the connection after it.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::web) struct LastResponse;
 
 /// On what terms a connection is served.
 pub(super) struct Terms {
@@ -64,9 +84,10 @@ where
         activity,
     } = terms;
     let handler = Arc::new(handler);
+    let peer = stream.peer_addr().ok().map(|address| address.ip());
     let Some(live) = tls else {
         let stream = patient(stream, limits);
-        let requests = Requests::new(handler, activity.clone(), None);
+        let requests = Requests::new(handler, activity.clone(), peer, None);
         return speak_http1(stream, requests, limits, stop, activity).await;
     };
     let handshake = timeout(
@@ -84,7 +105,7 @@ where
     let Some((stream, protocol, generation)) = shaken else {
         return;
     };
-    let requests = Requests::new(handler, activity.clone(), Some((live, generation)));
+    let requests = Requests::new(handler, activity.clone(), peer, Some((live, generation)));
     match protocol {
         Protocol::Http1 => speak_http1(stream, requests, limits, stop, activity).await,
         Protocol::Http2 => speak_http2(stream, requests, limits, stop, activity).await,
@@ -226,6 +247,7 @@ struct Ends {
 struct Requests<H> {
     handler: Arc<H>,
     activity: Activity,
+    peer: Option<IpAddr>,
     /// The TLS settings of which generation the connection was made under.
     tls: Option<(Live, u64)>,
     ends: Ends,
@@ -236,6 +258,7 @@ impl<H> Clone for Requests<H> {
         Self {
             handler: Arc::clone(&self.handler),
             activity: self.activity.clone(),
+            peer: self.peer,
             tls: self.tls.clone(),
             ends: self.ends.clone(),
         }
@@ -243,10 +266,16 @@ impl<H> Clone for Requests<H> {
 }
 
 impl<H> Requests<H> {
-    fn new(handler: Arc<H>, activity: Activity, tls: Option<(Live, u64)>) -> Self {
+    fn new(
+        handler: Arc<H>,
+        activity: Activity,
+        peer: Option<IpAddr>,
+        tls: Option<(Live, u64)>,
+    ) -> Self {
         Self {
             handler,
             activity,
+            peer,
             tls,
             ends: Ends::default(),
         }
@@ -254,7 +283,7 @@ impl<H> Requests<H> {
 
     async fn answer<R>(
         self,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
     ) -> Result<Response<Tracked<ResponseBody>>, Infallible>
     where
         H: Fn(Request<Incoming>) -> R,
@@ -264,13 +293,17 @@ impl<H> Requests<H> {
         let version = request.version();
         // Nobody reads a body, and what comes after one that was skipped could be anything.
         let has_body = !request.body().is_end_stream();
+        request.extensions_mut().insert(OnConnection {
+            peer: self.peer,
+            waits: under_way.waits(),
+        });
         let mut response = (self.handler)(request).await;
-        let is_outdated = self.is_outdated();
+        let is_last = self.is_outdated() || response.extensions().get::<LastResponse>().is_some();
         if version == Version::HTTP_2 {
-            if is_outdated {
+            if is_last {
                 self.ends.retire.notify_one();
             }
-        } else if is_outdated || has_body {
+        } else if is_last || has_body {
             // HTTP/1.1 has no other way to say so that can't cross the next request.
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(CONNECTION, close);

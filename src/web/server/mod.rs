@@ -18,6 +18,7 @@ use super::body::ResponseBody;
 use super::listen::{BindError, ListenAddress};
 use super::live::Live;
 use accept::Acceptor;
+pub(super) use connection::{LastResponse, OnConnection};
 use connections::Connections;
 pub use limits::Limits;
 

@@ -292,7 +292,7 @@ impl Memory {
             _ => known.keys.clone(),
         };
         Some(User {
-            path: Arc::clone(&row.path),
+            path: row.path.clone(),
             ..User::new(name, keys, reading)
         })
     }

@@ -12,7 +12,10 @@ use std::{
 
 use chrono::{DateTime, Utc};
 
-use crate::source::{aws::client::ListedUser, report::Row};
+use crate::{
+    intern::Word,
+    source::{aws::client::ListedUser, report::Row},
+};
 
 /// Old keys by the user who held them.
 type Lost = HashSet<(Arc<str>, DateTime<Utc>)>;
@@ -25,7 +28,7 @@ pub(crate) struct Unreported {
     /// What was gone then.
     pub(crate) lost: Lost,
     /// The users who were not in that report, or whose row is somebody else's, with their paths.
-    pub(crate) users: BTreeMap<Arc<str>, Arc<str>>,
+    pub(crate) users: BTreeMap<Arc<str>, Word>,
 }
 
 impl Unreported {
@@ -62,7 +65,7 @@ impl Unreported {
             let created = reported.get(&*user.name).copied().flatten();
             created.is_some() && created == user.created
         };
-        let found: BTreeMap<Arc<str>, Arc<str>> = users
+        let found: BTreeMap<Arc<str>, Word> = users
             .into_iter()
             .filter(|user| !is_told(user))
             .map(|user| (user.name, user.path))
@@ -76,10 +79,10 @@ impl Unreported {
 }
 
 /// A row that says nothing of a user, so that the user is read live.
-fn blank((user, path): (&Arc<str>, &Arc<str>)) -> Row {
+fn blank((user, path): (&Arc<str>, &Word)) -> Row {
     Row {
         user: Arc::clone(user),
-        path: Arc::clone(path),
+        path: path.clone(),
         created: None,
         slots: [None, None],
         is_read: false,
