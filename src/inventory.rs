@@ -1,9 +1,10 @@
 //! What one account holds: its users and their keys, as last read.
 
 mod keys;
+mod tags;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     num::NonZeroU32,
     sync::{Arc, LazyLock},
 };
@@ -16,7 +17,11 @@ use crate::{
     reason::Reason,
 };
 
-pub use self::keys::Keys;
+pub use self::{
+    keys::Keys,
+    tags::{ReadTags, Tag, Tags},
+};
+
 /// An account and how it is called.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
@@ -65,45 +70,6 @@ impl From<TimeDelta> for OwnMaxAge {
 impl From<OwnMaxAge> for TimeDelta {
     fn from(OwnMaxAge(seconds): OwnMaxAge) -> Self {
         Self::seconds(seconds.get().into())
-    }
-}
-
-/// A user tag that was asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tag {
-    /// The tag's key.
-    pub key: Arc<str>,
-    /// Its value.
-    pub value: Arc<str>,
-}
-
-/// A user's tags, as far as they were asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Tags {
-    /// Nobody asked for them yet.
-    #[default]
-    NotAsked,
-    /// Those that there are of the ones asked for.
-    Known(Arc<Vec<Tag>>),
-    /// They could not be read.
-    Unread(Reason),
-}
-
-impl Tags {
-    /// The tags known.
-    pub fn iter(&self) -> impl Iterator<Item = &Tag> {
-        let known: &[Tag] = match self {
-            Self::Known(tags) => tags,
-            Self::NotAsked | Self::Unread(_) => &[],
-        };
-        known.iter()
-    }
-
-    /// The value of the tag of that key, the first one if there are several.
-    pub fn get(&self, key: &str) -> Option<&str> {
-        self.iter()
-            .find(|tag| *tag.key == *key)
-            .map(|tag| &*tag.value)
     }
 }
 
@@ -194,9 +160,6 @@ impl User {
             keys.retain(has_id);
         }
         self.keys = keys.into();
-        if self.tags == Tags::NotAsked {
-            self.tags.clone_from(&previous.tags);
-        }
     }
 }
 
@@ -261,9 +224,9 @@ impl Inventory {
         self.users.iter().filter(|user| !user.is_read()).count()
     }
 
-    /// How many users' tags could not be read.
-    pub fn users_with_unread_tags(&self) -> usize {
-        let unread = |user: &&User| matches!(user.tags, Tags::Unread(_));
+    /// How many users' tags were asked for and could not be read, or not those of the `wanted` keys.
+    pub fn users_with_unread_tags(&self, wanted: &BTreeSet<Arc<str>>) -> usize {
+        let unread = |user: &&User| user.tags.lack(wanted);
         self.users.iter().filter(unread).count()
     }
 
@@ -295,20 +258,22 @@ impl Inventory {
         }
     }
 
-    /// Fills in what this refresh could not read from what was known before: the keys of the users
-    /// that weren't read, and, where the listing broke off, the users that it didn't reach.
+    /// Fills in what this refresh, at `now`, could not read from what was known before: the keys of the
+    /// users that weren't read, tags that aren't too old, and, where the listing broke off, the users
+    /// that it didn't reach.
     #[must_use]
-    pub fn filled_from(mut self, previous: &Self) -> Self {
+    pub fn filled_from(mut self, previous: &Self, now: DateTime<Utc>) -> Self {
         let mut known: HashMap<&str, &User> = previous
             .users
             .iter()
             .map(|user| (&*user.name, user))
             .collect();
         for user in &mut self.users {
-            if let Some(old) = known.remove(&*user.name)
-                && matches!(user.reading, Reading::Unread(_))
-            {
-                user.remember(old);
+            if let Some(old) = known.remove(&*user.name) {
+                if matches!(user.reading, Reading::Unread(_)) {
+                    user.remember(old);
+                }
+                user.tags.or_earlier(&old.tags, user.reading, now);
             }
         }
         if let Listing::Truncated(reason) = self.listing {
@@ -316,6 +281,8 @@ impl Inventory {
             unreached.sort_by(|a, b| a.name.cmp(&b.name));
             for user in &mut unreached {
                 user.reading = Reading::Unread(reason);
+                let earlier = std::mem::take(&mut user.tags);
+                user.tags.or_earlier(&earlier, user.reading, now);
             }
             self.users.extend(unreached);
             // How many users there are beyond those reached is known only from before.
@@ -353,11 +320,12 @@ mod tests {
         }
     }
 
-    fn tag(value: &str) -> Tag {
-        Tag {
+    fn tags(value: &str, hours_ago: i64) -> Tags {
+        let tag = Tag {
             key: "owner".into(),
             value: value.into(),
-        }
+        };
+        Tags::all(start() - TimeDelta::hours(hours_ago), vec![tag])
     }
 
     fn inventory(users: Vec<User>, listing: Listing) -> Inventory {
@@ -429,26 +397,85 @@ mod tests {
     #[test]
     fn a_user_who_could_not_be_read_keeps_the_last_known_keys_under_what_could_be_read() {
         let mut known = User::read("a", vec![key("A", 50), key("B", 20)]);
-        known.tags = Tags::Known(vec![tag("alice")].into());
+        known.tags = tags("alice", 1);
         let previous = inventory(vec![known], Listing::Complete);
         let mut deactivated = key("B", 20);
         deactivated.status = KeyStatus::Inactive;
         let partial = User::unread("a", vec![key("C", 1), deactivated], Reason::Timeout);
-        let filled = inventory(vec![partial], Listing::Complete).filled_from(&previous);
+        let filled = inventory(vec![partial], Listing::Complete).filled_from(&previous, start());
         let user = &filled.users[0];
         assert_eq!(names(&user.keys), ["A", "B", "C"]);
         assert_eq!(user.keys[1].status, KeyStatus::Inactive);
         assert_eq!(user.unread_reason(), Some(Reason::Timeout));
-        assert_eq!(user.tags, Tags::Known(vec![tag("alice")].into()));
+        assert_eq!(user.tags, tags("alice", 1));
+    }
+
+    #[test]
+    fn earlier_tags_lapse_after_two_hours_where_they_cannot_be_read() {
+        let timeout = Reason::Timeout;
+        let unread_tags = User {
+            tags: Tags::Unread(timeout),
+            ..User::read("a", Vec::new())
+        };
+        let unread_keys = User::unread("a", Vec::new(), timeout);
+        let broken = inventory(Vec::new(), Listing::Truncated(timeout));
+        for now in [
+            inventory(vec![unread_tags], Listing::Complete),
+            inventory(vec![unread_keys], Listing::Complete),
+            broken,
+        ] {
+            let filled = |hours_ago| {
+                let user = User {
+                    tags: tags("alice", hours_ago),
+                    ..User::read("a", Vec::new())
+                };
+                let previous = inventory(vec![user], Listing::Complete);
+                let mut filled = now.clone().filled_from(&previous, start());
+                filled.users.remove(0).tags
+            };
+            assert_eq!(filled(1), tags("alice", 1));
+            assert_eq!(filled(2), Tags::Unread(timeout));
+        }
+    }
+
+    #[test]
+    fn users_count_as_unread_whose_tags_leave_a_wanted_key_open() {
+        let with = |tags| User {
+            tags,
+            ..User::read("a", Vec::new())
+        };
+        let asked = |keys: &[&str]| {
+            let keys: BTreeSet<Arc<str>> = keys.iter().map(|key| Arc::from(*key)).collect();
+            Tags::Known(Arc::new(ReadTags {
+                time: start(),
+                asked: Some(Arc::new(keys)),
+                tags: Vec::new(),
+            }))
+        };
+        let users = vec![
+            with(Tags::NotAsked),
+            with(Tags::Unread(Reason::Timeout)),
+            with(asked(&["kind"])),
+            with(asked(&["kind", "team"])),
+            with(Tags::all(start(), Vec::new())),
+        ];
+        let found = inventory(users, Listing::Complete);
+        let unread = |keys: &[&str]| {
+            found.users_with_unread_tags(&keys.iter().map(|key| Arc::from(*key)).collect())
+        };
+        assert_eq!(
+            [unread(&[]), unread(&["kind"]), unread(&["team"])],
+            [1, 1, 2]
+        );
     }
 
     #[test]
     fn a_user_who_was_read_keeps_nothing_of_before() {
         let mut known = User::read("a", vec![key("A", 50)]);
-        known.tags = Tags::Known(vec![tag("alice")].into());
+        known.tags = tags("alice", 1);
         let previous = inventory(vec![known], Listing::Complete);
         let now = inventory(vec![User::read("a", vec![key("B", 1)])], Listing::Complete);
-        assert_eq!(now.clone().filled_from(&previous), now);
+        assert_eq!(now.clone().filled_from(&previous, start()), now);
     }
 
     #[test]
@@ -460,10 +487,10 @@ mod tests {
             Listing::Complete,
         );
         let users = || vec![User::read("d", Vec::new()), User::read("b", Vec::new())];
-        let whole = inventory(users(), Listing::Complete).filled_from(&previous);
+        let whole = inventory(users(), Listing::Complete).filled_from(&previous, start());
         assert_eq!(user_names(&whole), ["d", "b"]);
 
-        let broken = inventory(users(), TRUNCATED).filled_from(&previous);
+        let broken = inventory(users(), TRUNCATED).filled_from(&previous, start());
         assert_eq!(user_names(&broken), ["d", "b", "a", "c"]);
         assert_eq!(broken.users[1].keys, Keys::default(), "b was read");
         for unreached in &broken.users[2..] {
@@ -484,12 +511,12 @@ mod tests {
         };
         let mut now = inventory(Vec::new(), TRUNCATED);
         now.root.present = Some(false);
-        let filled = now.filled_from(&previous);
+        let filled = now.filled_from(&previous, start());
         assert_eq!(filled.data_time, previous.data_time);
         assert_eq!(filled.user_count, Some(7));
         assert_eq!(filled.root.active, Some(1));
         assert_eq!(filled.root.present, Some(false), "what was read now counts");
-        let whole = inventory(Vec::new(), Listing::Complete).filled_from(&previous);
+        let whole = inventory(Vec::new(), Listing::Complete).filled_from(&previous, start());
         assert_eq!((whole.data_time, whole.user_count), (start(), Some(0)));
     }
 
@@ -531,7 +558,7 @@ mod tests {
             previous in any_inventory(),
             now in any_inventory(),
         ) {
-            let filled = now.clone().filled_from(&previous);
+            let filled = now.clone().filled_from(&previous, start());
             let of = |inventory: &Inventory, name: &str| {
                 inventory.users.iter().find(|user| &*user.name == name).cloned()
             };
@@ -563,7 +590,7 @@ mod tests {
                 let is_listed = of(&now, &known.name).is_some();
                 prop_assert_eq!(is_there, is_listed || now.listing != Listing::Complete);
             }
-            prop_assert_eq!(filled.clone().filled_from(&previous), filled, "filling twice is filling once");
+            prop_assert_eq!(filled.clone().filled_from(&previous, start()), filled, "filling twice is filling once");
         }
     }
 }

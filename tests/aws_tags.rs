@@ -46,8 +46,9 @@ fn add(aws: &FakeAws, name: &str, age: i64, tags: &[(&str, &str)]) {
 /// A user's tags, as `key=value`; `None` if they aren't known.
 fn tags(inventory: &Inventory, name: &str) -> Option<Vec<String>> {
     match &user(inventory, name).tags {
-        Tags::Known(tags) => {
-            let mut tags: Vec<_> = tags
+        Tags::Known(read) => {
+            let mut tags: Vec<_> = read
+                .tags
                 .iter()
                 .map(|tag| format!("{}={}", tag.key, tag.value))
                 .collect();
@@ -183,15 +184,80 @@ async fn where_every_users_tags_are_denied_one_is_tried_until_that_changes() {
     aws.deny(Operation::ListUserTags);
     let mut reader = reader(&aws, Strategy::List, &["owner"]);
     let inventory = reader.read(&aws).await;
-    assert_eq!(inventory.users_with_unread_tags(), 20);
+    assert_eq!(inventory.users_with_unread_tags(&BTreeSet::new()), 20);
     assert_eq!(reader.attempts(Counted::ListUserTags), 20);
     let inventory = reader.read(&aws).await;
-    assert_eq!(inventory.users_with_unread_tags(), 20);
+    assert_eq!(inventory.users_with_unread_tags(&BTreeSet::new()), 20);
     assert_eq!(reader.attempts(Counted::ListUserTags), 21);
     aws.clear_faults();
     let inventory = reader.read(&aws).await;
-    assert_eq!(inventory.users_with_unread_tags(), 0);
+    assert_eq!(inventory.users_with_unread_tags(&BTreeSet::new()), 0);
     assert_eq!(reader.attempts(Counted::ListUserTags), 41);
+}
+
+#[tokio::test]
+async fn one_user_whose_tags_are_denied_costs_nobody_else_theirs() {
+    let aws = FakeAws::start().await;
+    add(&aws, "a-denied", 100, &[("owner", "x")]);
+    for name in ["b", "c"] {
+        add(&aws, name, 100, &[("owner", name)]);
+    }
+    let start = aws.account().now;
+    let denied = || {
+        let denied = Action::Error(ErrorCode::AccessDenied);
+        Fault::on(Operation::ListUserTags, denied).user("a-denied")
+    };
+    aws.inject(denied());
+    let mut reader = reader(&aws, Strategy::List, &["owner"]);
+    let mut now = start;
+    while now < start + TimeDelta::hours(5) {
+        let inventory = read_at(&mut reader, now).await;
+        assert_eq!(tags(&inventory, "a-denied"), None);
+        for name in ["b", "c"] {
+            assert_eq!(tags(&inventory, name), Some(vec![format!("owner={name}")]));
+        }
+        now += TimeDelta::minutes(5);
+    }
+
+    // Everybody's are denied for a while, and then only that user's again.
+    aws.deny(Operation::ListUserTags);
+    now += TimeDelta::hours(3);
+    let inventory = read_at(&mut reader, now).await;
+    assert_eq!(inventory.users_with_unread_tags(&BTreeSet::new()), 3);
+    aws.clear_faults();
+    aws.inject(denied());
+    let mut unread = Vec::new();
+    for _ in 0..3 {
+        now += TimeDelta::minutes(5);
+        let inventory = read_at(&mut reader, now).await;
+        unread.push(inventory.users_with_unread_tags(&BTreeSet::new()));
+    }
+    assert_eq!(unread.last(), Some(&1), "{unread:?}");
+}
+
+#[tokio::test]
+async fn a_user_whose_keys_cannot_be_read_is_asked_for_the_tags_all_the_same() {
+    for strategy in [Strategy::List, Strategy::Auto] {
+        let aws = FakeAws::start().await;
+        add(&aws, "old", 100, &[("owner", "alice")]);
+        add(&aws, "dark", 100, &[("owner", "bob")]);
+        aws.inject(
+            Fault::on(
+                Operation::ListAccessKeys,
+                Action::Error(ErrorCode::AccessDenied),
+            )
+            .user("dark"),
+        );
+        let start = aws.account().now;
+        let mut reader = reader(&aws, strategy, &["owner"]);
+        let inventory = read_at(&mut reader, start).await;
+        assert!(!user(&inventory, "dark").is_read());
+        assert_eq!(tags(&inventory, "dark"), Some(vec!["owner=bob".into()]));
+
+        aws.account().user_mut("dark").tags.clear();
+        let inventory = read_at(&mut reader, start + TimeDelta::hours(1)).await;
+        assert_eq!(tags(&inventory, "dark"), Some(vec![]), "{strategy:?}");
+    }
 }
 
 #[tokio::test]
@@ -224,5 +290,5 @@ async fn a_user_deleted_before_the_tags_are_read_is_no_failure() {
     ));
     let inventory = reader(&aws, Strategy::List, &["owner"]).read(&aws).await;
     assert_eq!(tags(&inventory, "gone"), Some(vec![]));
-    assert_eq!(inventory.users_with_unread_tags(), 0);
+    assert_eq!(inventory.users_with_unread_tags(&BTreeSet::new()), 0);
 }

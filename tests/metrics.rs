@@ -65,7 +65,7 @@ fn tagged(mut user: User, tags: &[(&str, &str)]) -> User {
         key: (*key).into(),
         value: (*value).into(),
     };
-    user.tags = Tags::Known(Arc::new(tags.iter().map(tag).collect()));
+    user.tags = Tags::all(ago(0), tags.iter().map(tag).collect());
     user
 }
 

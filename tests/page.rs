@@ -8,7 +8,7 @@ mod made;
 #[path = "page/requests.rs"]
 mod requests;
 
-use std::{collections::BTreeSet, fs, sync::Arc};
+use std::{collections::BTreeSet, fs};
 
 use exporter::{Answer, Exporter, command};
 use iam_key_exporter::{
@@ -473,7 +473,7 @@ fn hostile(name: &str) -> iam_key_exporter::snapshot::Snapshot {
         ..User::read(format!("x{name}"), vec![odd.clone()])
     };
     let tagged = User {
-        tags: Tags::Known(Arc::new(tags)),
+        tags: Tags::all(now(), tags),
         ..User::read(name, vec![odd])
     };
     let users = vec![

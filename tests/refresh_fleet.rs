@@ -18,7 +18,7 @@ use iam_key_exporter::{
     config::Config,
     counts::{RefreshCounts, StorageCounts},
     inventory::Exemption,
-    policy::{ExemptionRule, Matcher, Override, Policy, Thresholds, Verdict},
+    policy::{ExemptionRule, Matcher, Override, Policy, TagMatcher, Thresholds, Verdict},
     reason::Reason,
     snapshot::{AccountState, Snapshot, TagLabel},
     source::accounts::{AccountFilter, Accounts, DISCOVERY_INTERVAL, Organization},
@@ -323,6 +323,98 @@ async fn another_policy_judges_what_is_known_at_once() {
     sleep(Duration::from_secs(1)).await;
     assert_eq!(cloud.total(), reads + 3, "everybody is read again at once");
     running.stop().await;
+}
+
+/// A configuration for one account with a lax rule for machines, after others by tag and max age.
+fn by_tags(rules: &[(&str, i64)], labels: &[&str]) -> Config {
+    let rule = |(key, days): &(&str, i64)| Override {
+        matcher: Matcher {
+            tags: vec![TagMatcher {
+                key: (*key).into(),
+                values: vec!["*".parse().unwrap()],
+            }],
+            ..Matcher::default()
+        },
+        max_age: TimeDelta::days(*days),
+    };
+    let rules = rules.iter().chain(&[("kind", 36_500)]).map(rule);
+    Config {
+        policy: Arc::new(Policy {
+            overrides: rules.collect(),
+            ..policy(90)
+        }),
+        tags: labels
+            .iter()
+            .map(|tag| TagLabel::of((*tag).into()))
+            .collect(),
+        accounts: listed(0..1),
+        ..Config::default()
+    }
+}
+
+/// How many users' tags that rules go by aren't known.
+fn unread_tags(snapshot: &Snapshot) -> usize {
+    let inventory = snapshot.accounts[0].inventory.as_ref().unwrap();
+    inventory.users_with_unread_tags(&snapshot.policy.tag_keys())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_by_a_tag_that_was_not_asked_for_makes_nobody_compliant() {
+    let cloud = Cloud::default();
+    let mut running = Running::configured(cloud.configured(by_tags(&[], &[])));
+    let before = running.ready().await;
+    assert_eq!(verdicts(&before), [Verdict::Ok]);
+
+    cloud.state().denied.insert(id(0));
+    let next = by_tags(&[("team", 30)], &[]);
+    running.configure.send_replace(Arc::new(next));
+    let after = running
+        .until(|snapshot| !Arc::ptr_eq(&snapshot.policy, &before.policy))
+        .await;
+    assert_eq!(verdicts(&after), [Verdict::Alarm]);
+    assert_eq!(unread_tags(&after), 1);
+    sleep(INTERVAL * 2).await;
+    assert_eq!(verdicts(&running.now()), [Verdict::Alarm]);
+
+    cloud.state().denied.clear();
+    let read = running.until(|snapshot| snapshot.accounts[0].is_up()).await;
+    assert_eq!(verdicts(&read), [Verdict::Ok], "there is no such tag");
+    assert_eq!(unread_tags(&read), 0);
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn known_tags_hold_over_another_label_and_a_restart_while_none_can_be_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("snapshot");
+    let cloud = Cloud::default();
+    let mut first = keep(cloud.configured(by_tags(&[], &[])), &path);
+    let before = first.ready().await;
+    assert_eq!(verdicts(&before), [Verdict::Ok]);
+
+    cloud.state().tags_denied = true;
+    let reads = cloud.total();
+    first
+        .configure
+        .send_replace(Arc::new(by_tags(&[], &["owner"])));
+    sleep(INTERVAL * 2).await;
+    assert!(cloud.total() > reads);
+    assert_eq!(verdicts(&first.now()), [Verdict::Ok]);
+    first.stop().await;
+
+    let reads = cloud.total();
+    let second = keep(cloud.configured(by_tags(&[], &["owner"])), &path);
+    assert_eq!(verdicts(&second.now()), [Verdict::Ok]);
+    sleep(INTERVAL * 2).await;
+    assert!(cloud.total() > reads);
+    assert_eq!(verdicts(&second.now()), [Verdict::Ok]);
+    assert_eq!(unread_tags(&second.now()), 0);
+    second.stop().await;
+
+    let third = keep(cloud.configured(by_tags(&[("team", 30)], &[])), &path);
+    assert_eq!(verdicts(&third.now()), [Verdict::Alarm]);
+    assert_eq!(unread_tags(&third.now()), 1);
+    third.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -665,8 +757,13 @@ async fn what_is_to_be_said_of_every_account_names_a_few_and_counts_the_rest() {
 
 /// Runs a refresher over `accounts` that keeps what it knows in `path`.
 fn keeping(cloud: &Cloud, accounts: Accounts, path: &std::path::Path) -> Running {
+    keep(cloud.refreshing(accounts), path)
+}
+
+/// Runs a refresher that keeps what it knows in `path`.
+fn keep(refreshing: Refreshing, path: &std::path::Path) -> Running {
     let counts = Arc::new(StorageCounts::default());
-    counting(cloud.refreshing(accounts), path, counts)
+    counting(refreshing, path, counts)
 }
 
 /// The same, with the saves counted.

@@ -33,11 +33,12 @@ pub(super) fn encode(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -
         "Users of the account whose tags the last refresh asked for and could not read: no rule by tag holds for them, \
          and the smallest maximum age that may apply does. Absent where it could not read the account at all.",
     )?;
+    let wanted = snapshot.policy.tag_keys();
     for account in snapshot.accounts.iter().filter(|account| account.reached) {
         if let Some(inventory) = &account.inventory {
             family
                 .encode_family(&[("account_id", account.id.as_str())])?
-                .encode_gauge(&inventory.users_with_unread_tags())?;
+                .encode_gauge(&inventory.users_with_unread_tags(&wanted))?;
         }
     }
     Ok(())

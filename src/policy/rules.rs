@@ -96,11 +96,8 @@ impl Matcher {
             Some(name) => Fit::of(one_fits(account_names, name)),
             None => Fit::Unknown,
         };
-        let by_tags = match &user.tags {
-            _ if tags.is_empty() => Fit::Yes,
-            Tags::Known(_) => Fit::of(tags.iter().all(|tag| tag.fits(&user.tags))),
-            Tags::NotAsked | Tags::Unread(_) => Fit::Unknown,
-        };
+        let by_tags = tags.iter().map(|tag| tag.fit(&user.tags));
+        let by_tags = by_tags.fold(Fit::Yes, Fit::and);
         Fit::of(known).and(by_account_name).and(by_tags)
     }
 }
@@ -111,9 +108,13 @@ fn one_fits(patterns: &[Glob], text: &str) -> bool {
 }
 
 impl TagMatcher {
-    fn fits(&self, tags: &Tags) -> bool {
-        tags.get(&self.key)
-            .is_some_and(|value| one_fits(&self.values, value))
+    fn fit(&self, tags: &Tags) -> Fit {
+        if tags.tell_of(&self.key) {
+            let value = tags.get(&self.key);
+            Fit::of(value.is_some_and(|value| one_fits(&self.values, value)))
+        } else {
+            Fit::Unknown
+        }
     }
 }
 
@@ -126,11 +127,16 @@ impl ExemptionRule {
 
 #[cfg(test)]
 mod tests {
-    use proptest::{collection::vec, option, prelude::*, sample::select};
+    use proptest::{
+        collection::vec,
+        option,
+        prelude::*,
+        sample::{select, subsequence},
+    };
 
     use super::*;
     use crate::{
-        inventory::Tag,
+        inventory::{ReadTags, Tag},
         key::{AccessKey, KeyName, KeyStatus, LastUse, Slot},
         policy::{Policy, Thresholds, Verdict},
         reason::Reason,
@@ -161,7 +167,18 @@ mod tests {
             key: (*key).into(),
             value: (*value).into(),
         };
-        Tags::Known(Arc::new(tags.iter().map(tag).collect()))
+        Tags::all(start(), tags.iter().map(tag).collect())
+    }
+
+    /// What an answer tells if these keys were asked for.
+    fn asked(keys: &[&str], tags: &[(&str, &str)]) -> Tags {
+        let own = known(tags);
+        let is_asked = |tag: &&Tag| keys.contains(&&*tag.key);
+        Tags::Known(Arc::new(ReadTags {
+            time: start(),
+            asked: Some(Arc::new(keys.iter().map(|key| Arc::from(*key)).collect())),
+            tags: own.iter().filter(is_asked).cloned().collect(),
+        }))
     }
 
     fn user(name: &str, path: &str, tags: Tags) -> User {
@@ -275,6 +292,29 @@ mod tests {
         let of = |name: &str| by_name.fit(&nameless, &user(name, "/", Tags::NotAsked));
         assert_eq!(of("ci-build"), Fit::Unknown);
         assert_eq!(of("alice"), Fit::No);
+    }
+
+    #[test]
+    fn a_tag_that_nobody_asked_for_is_not_taken_for_one_that_the_user_has_not() {
+        let both = Matcher {
+            tags: [
+                tagged("kind", &["machine"]).tags,
+                tagged("team", &["*"]).tags,
+            ]
+            .concat(),
+            ..Matcher::default()
+        };
+        let prod = account(IDS[0], None);
+        let of = |matcher: &Matcher, tags| matcher.fit(&prod, &user("alice", "/", tags));
+        let by_team = tagged("team", &["*"]);
+        assert_eq!(of(&by_team, asked(&["kind"], &[])), Fit::Unknown);
+        assert_eq!(of(&by_team, asked(&["team"], &[])), Fit::No);
+        assert_eq!(of(&by_team, asked(&["team"], &[("team", "x")])), Fit::Yes);
+        assert_eq!(of(&both, asked(&["kind"], &[("kind", "human")])), Fit::No);
+        assert_eq!(
+            of(&both, asked(&["kind"], &[("kind", "machine")])),
+            Fit::Unknown
+        );
     }
 
     #[test]
@@ -418,10 +458,13 @@ mod tests {
         prop_oneof![
             1 => Just(Tags::NotAsked),
             1 => Just(Tags::Unread(Reason::Timeout)),
-            3 => vec(option::of(select(&VALUES)), 2).prop_map(|values| {
-                let pairs = KEYS.into_iter().zip(values);
-                known(&pairs.filter_map(|(key, value)| Some((key, value?))).collect::<Vec<_>>())
-            }),
+            3 => (vec(option::of(select(&VALUES)), 2), option::of(subsequence(&KEYS, 0..=2)))
+                .prop_map(|(values, keys)| {
+                    let pairs = KEYS.into_iter().zip(values);
+                    let tags: Vec<_> =
+                        pairs.filter_map(|(key, value)| Some((key, value?))).collect();
+                    keys.map_or_else(|| known(&tags), |keys| asked(&keys, &tags))
+                }),
         ]
     }
 
@@ -468,20 +511,22 @@ mod tests {
                 .map(str::to_owned)
                 .collect(),
         };
-        let values = [None, Some(VALUES[0]), Some(VALUES[1])];
-        let tags: Vec<Tags> = match &user.tags {
-            Tags::Known(_) => vec![user.tags.clone()],
-            Tags::NotAsked | Tags::Unread(_) => values
-                .into_iter()
-                .flat_map(|kind| values.map(|team| [("kind", kind), ("team", team)]))
-                .map(|pairs| {
-                    let given = pairs
-                        .into_iter()
-                        .filter_map(|(key, value)| Some((key, value?)));
-                    known(&given.collect::<Vec<_>>())
-                })
-                .collect(),
+        let values = |key: &str| {
+            if user.tags.tell_of(key) {
+                vec![user.tags.get(key)]
+            } else {
+                vec![None, Some(VALUES[0]), Some(VALUES[1])]
+            }
         };
+        let tags: Vec<Tags> = values("kind")
+            .into_iter()
+            .flat_map(|kind| values("team").into_iter().map(move |team| (kind, team)))
+            .map(|(kind, team)| {
+                let pairs = [("kind", kind), ("team", team)].into_iter();
+                let given = pairs.filter_map(|(key, value)| Some((key, value?)));
+                known(&given.collect::<Vec<_>>())
+            })
+            .collect();
         names
             .iter()
             .flat_map(|name| {

@@ -115,7 +115,7 @@ fn after(
         Err(_) => known_inventory,
         Ok(found) => {
             let mut found = match known_inventory {
-                Some(known) => found.filled_from(&known),
+                Some(known) => found.filled_from(&known, now),
                 None => found,
             };
             policy.apply_to_all(&mut found);

@@ -126,7 +126,7 @@ impl Demo {
             })
             .collect();
         User {
-            tags: Tags::Known(Arc::new(tags)),
+            tags: Tags::all(now, tags),
             ..user
         }
     }

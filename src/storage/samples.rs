@@ -8,7 +8,7 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::{
-    collection::{btree_map, hash_map, hash_set, vec},
+    collection::{btree_map, btree_set, hash_map, hash_set, vec},
     option,
     prelude::*,
 };
@@ -16,7 +16,7 @@ use proptest::{
 use super::{Saved, SavedAccount};
 use crate::{
     intern::Word,
-    inventory::{Account, Inventory, Keys, Listing, RootKeys, Tag, Tags, Trouble, User},
+    inventory::{Account, Inventory, Keys, Listing, ReadTags, RootKeys, Tag, Tags, Trouble, User},
     key::{AccessKey, KeyName, KeyStatus, LastUse, Slot, UsedAt},
     reason::Reason,
     snapshot::AccountState,
@@ -52,13 +52,14 @@ pub(super) fn one_of_each() -> Saved {
     ));
     let alice = User {
         path: "/people/".into(),
-        tags: Tags::Known(
-            vec![Tag {
+        tags: Tags::Known(Arc::new(ReadTags {
+            time: at("2026-05-31T23:30:00Z"),
+            asked: Some(Arc::new(["kind".into(), "owner".into()].into())),
+            tags: vec![Tag {
                 key: "owner".into(),
                 value: "plant \u{1F33F} team".into(),
-            }]
-            .into(),
-        ),
+            }],
+        })),
         ..User::read(
             "alice",
             vec![
@@ -263,9 +264,11 @@ fn inventory() -> impl Strategy<Value = Inventory> {
 
 fn user() -> impl Strategy<Value = User> {
     let tag = (text(), text()).prop_map(|(key, value)| Tag { key, value });
+    let asked = btree_set(text(), 0..3).prop_map(Arc::new);
+    let known = (instant(), option::of(asked), vec(tag, 0..3));
     let tags = prop_oneof![
         Just(Tags::NotAsked),
-        vec(tag, 0..3).prop_map(|tags| Tags::Known(tags.into())),
+        known.prop_map(|(time, asked, tags)| Tags::Known(Arc::new(ReadTags { time, asked, tags }))),
         reason().prop_map(Tags::Unread),
     ];
     (vec(key(), 0..4), option::of(reason()), text(), tags).prop_map(|(keys, unread, path, tags)| {

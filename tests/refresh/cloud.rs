@@ -205,7 +205,7 @@ fn assumed(account: &str) -> String {
     )
 }
 
-/// What every account holds: a user with a key of 2020.
+/// What every account holds: a user with a key of 2020 and the tag `kind`.
 fn found(form: &str) -> String {
     let name = form
         .strip_prefix("Action=")
@@ -227,7 +227,10 @@ fn found(form: &str) -> String {
              <ServiceName>N/A</ServiceName></AccessKeyLastUsed>"
         }
         "GetAccountSummary" => "<SummaryMap/>",
-        "ListUserTags" => "<IsTruncated>false</IsTruncated><Tags/>",
+        "ListUserTags" => {
+            "<IsTruncated>false</IsTruncated><Tags><member><Key>kind</Key>\
+             <Value>machine</Value></member></Tags>"
+        }
         "ListAccountAliases" => "<IsTruncated>false</IsTruncated><AccountAliases/>",
         other => panic!("{other} is not expected"),
     };

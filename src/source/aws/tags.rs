@@ -1,4 +1,5 @@
-//! The tags of users who hold an old key, for the rules and labels that go by them.
+//! The tags of users who hold an old key, or may hold one because their keys can't be read, for the
+//! rules and labels that go by them.
 //!
 //! Only such a user can be or soon be overdue, so nobody else's tags matter. They are believed for an
 //! hour, and one more if they can't be read again then: `ListUserTags` for every old user at every
@@ -15,7 +16,7 @@ use tokio::time::Instant;
 
 use super::{client::Api, failure::CallError};
 use crate::{
-    inventory::{Inventory, Tag, Tags, User},
+    inventory::{Inventory, Listing, ReadTags, Reading, Tag, Tags, User},
     policy::Policy,
     reason::Reason,
     source::{Remark, SourceError},
@@ -24,9 +25,6 @@ use crate::{
 /// How long tags are believed without another look.
 const FRESH: TimeDelta = TimeDelta::hours(1);
 
-/// How long they are believed if the looks since then failed.
-const BELIEVED: TimeDelta = TimeDelta::hours(2);
-
 /// The tags of one account's users, as last read.
 #[derive(Debug)]
 pub(super) struct TagBook {
@@ -34,17 +32,13 @@ pub(super) struct TagBook {
     wanted: Arc<BTreeSet<Arc<str>>>,
     /// From this age of a key on its user's tags are read.
     age: TimeDelta,
-    known: HashMap<Arc<str>, Known>,
-    /// Whether nobody's tags may be read, as far as the last look tells.
+    known: HashMap<Arc<str>, Arc<ReadTags>>,
+    /// Whether nobody's tags may be read, as far as the last looks tell.
     is_denied: bool,
+    /// How many looks began with one user because of that.
+    probes: usize,
     /// Whether it was said that some can't be read.
     is_said: bool,
-}
-
-#[derive(Debug)]
-struct Known {
-    read: DateTime<Utc>,
-    tags: Arc<Vec<Tag>>,
 }
 
 impl TagBook {
@@ -55,11 +49,13 @@ impl TagBook {
             age: age(policy, refresh_interval),
             known: HashMap::new(),
             is_denied: false,
+            probes: 0,
             is_said: false,
         }
     }
 
-    /// Wants other tags from now on, or earlier.
+    /// Wants other tags from now on, or earlier. What was read of those wanted before counts as what it
+    /// is until it can be read anew.
     pub(super) fn want(
         &mut self,
         wanted: Arc<BTreeSet<Arc<str>>>,
@@ -67,10 +63,7 @@ impl TagBook {
         refresh_interval: TimeDelta,
     ) {
         self.age = age(policy, refresh_interval);
-        if self.wanted != wanted {
-            self.wanted = wanted;
-            self.known.clear();
-        }
+        self.wanted = wanted;
     }
 
     /// Forgets the users of an account.
@@ -91,12 +84,21 @@ impl TagBook {
         if self.wanted.is_empty() {
             return None;
         }
-        let is_old = |user: &User| user.keys.iter().any(|key| now - key.created > self.age);
-        let old = inventory.users.iter().filter(|user| is_old(user));
-        let old: BTreeSet<Arc<str>> = old.map(|user| Arc::clone(&user.name)).collect();
-        self.known.retain(|user, _| old.contains(user));
-        let is_fresh = |known: &Known| now - known.read < FRESH;
-        let stale = old
+        // Whoever's keys can't be read may hold an old one.
+        let matters = |user: &User| {
+            matches!(user.reading, Reading::Unread(_))
+                || user.keys.iter().any(|key| now - key.created > self.age)
+        };
+        let users = inventory.users.iter().filter(|user| matters(user));
+        let users: BTreeSet<Arc<str>> = users.map(|user| Arc::clone(&user.name)).collect();
+        let is_whole = inventory.listing == Listing::Complete;
+        self.known
+            .retain(|user, read| read.are_believed(now) && (users.contains(user) || !is_whole));
+        let wanted = Arc::clone(&self.wanted);
+        let is_fresh = |read: &Arc<ReadTags>| {
+            now - read.time < FRESH && read.asked.as_ref().is_some_and(|asked| *asked == wanted)
+        };
+        let stale = users
             .iter()
             .filter(|user| !self.known.get(*user).is_some_and(is_fresh))
             .cloned()
@@ -105,34 +107,42 @@ impl TagBook {
         for (user, answer) in self.ask(api, stale, deadline).await {
             match answer {
                 Ok(tags) => {
-                    let tags = Arc::new(tags);
-                    self.known.insert(user, Known { read: now, tags });
+                    let read = ReadTags {
+                        time: now,
+                        asked: Some(Arc::clone(&wanted)),
+                        tags,
+                    };
+                    self.known.insert(user, Arc::new(read));
                 }
                 Err(error) => {
                     failed.insert(user, error);
                 }
             }
         }
+        // A user whose tags are denied where others' could be read says nothing about theirs.
         self.is_denied = !failed.is_empty()
-            && self.known.values().all(|known| known.read < now)
+            && !self.known.values().any(is_fresh)
             && failed.values().all(is_denial);
         for user in &mut inventory.users {
-            if old.contains(&user.name) {
-                user.tags = self.of(&user.name, &failed, now);
+            if users.contains(&user.name) {
+                user.tags = self.of(&user.name, &failed);
             }
         }
         self.remark(failed)
     }
 
     /// Reads the tags of these users. Where everybody's were denied the last time, one user is enough
-    /// to see whether that has changed.
+    /// to see whether that has changed; another each time, for it may change for some only.
     async fn ask(
-        &self,
+        &mut self,
         api: &Api,
         mut users: Vec<Arc<str>>,
         deadline: Instant,
     ) -> Vec<(Arc<str>, Result<Vec<Tag>, CallError>)> {
         let rest = if self.is_denied && !users.is_empty() {
+            let place = self.probes % users.len();
+            users.rotate_left(place);
+            self.probes = self.probes.wrapping_add(1);
             users.split_off(1)
         } else {
             Vec::new()
@@ -164,12 +174,10 @@ impl TagBook {
             .await
     }
 
-    /// The tags that count for a user.
-    fn of(&self, user: &str, failed: &HashMap<Arc<str>, CallError>, now: DateTime<Utc>) -> Tags {
-        let known = self.known.get(user);
-        let believed = known.filter(|known| now - known.read < BELIEVED);
-        match (believed, failed.get(user)) {
-            (Some(known), _) => Tags::Known(Arc::clone(&known.tags)),
+    /// The tags that count for a user: what is believed, though it be of fewer keys than are wanted.
+    fn of(&self, user: &str, failed: &HashMap<Arc<str>, CallError>) -> Tags {
+        match (self.known.get(user), failed.get(user)) {
+            (Some(read), _) => Tags::Known(Arc::clone(read)),
             (None, Some(error)) => Tags::Unread(error.reason),
             (None, None) => Tags::NotAsked,
         }

@@ -1,7 +1,7 @@
 //! From the records to what is known.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -9,8 +9,8 @@ use std::{
 use chrono::{DateTime, Utc};
 
 use super::record::{
-    Account, Inventory, Key, KeyName, Known, LastListing, LastUse, Memory, Row, Slot, Status, Tag,
-    Tags, Time, Trouble, User,
+    Account, Inventory, Key, KeyName, Known, LastListing, LastUse, Memory, ReadTags, Row, Slot,
+    Status, Tag, Tags, Time, Trouble, User,
 };
 use crate::{
     intern::Interner,
@@ -30,6 +30,8 @@ pub(super) struct Loader {
     now: DateTime<Utc>,
     /// Equal texts of all accounts become one.
     texts: Interner,
+    /// The keys of tags asked for last: mostly the same of every user.
+    asked: Arc<BTreeSet<Arc<str>>>,
 }
 
 impl Loader {
@@ -37,6 +39,7 @@ impl Loader {
         Self {
             now,
             texts: Interner::default(),
+            asked: Arc::default(),
         }
     }
 
@@ -125,14 +128,29 @@ impl Loader {
             path: user.path.into(),
             tags: match user.tags {
                 Tags::NotAsked => inventory::Tags::NotAsked,
-                Tags::Known(tags) => {
-                    let tags = tags.into_iter().map(|tag| self.tag(tag));
-                    inventory::Tags::Known(Arc::new(tags.collect()))
-                }
+                Tags::Known(read) => inventory::Tags::Known(Arc::new(self.read_tags(read)?)),
                 Tags::Unread(text) => inventory::Tags::Unread(reason(text)),
             },
             ..read
         })
+    }
+
+    fn read_tags(
+        &mut self,
+        ReadTags { time, asked, tags }: ReadTags<'_>,
+    ) -> Result<inventory::ReadTags, Flaw> {
+        Ok(inventory::ReadTags {
+            time: self.past(time)?,
+            asked: asked.map(|keys| self.asked(&keys)),
+            tags: tags.into_iter().map(|tag| self.tag(tag)).collect(),
+        })
+    }
+
+    fn asked(&mut self, keys: &[&str]) -> Arc<BTreeSet<Arc<str>>> {
+        if !keys.iter().copied().eq(self.asked.iter().map(|key| &**key)) {
+            self.asked = Arc::new(keys.iter().map(|key| self.texts.get(key)).collect());
+        }
+        Arc::clone(&self.asked)
     }
 
     fn tag(&mut self, Tag { key, value }: Tag<'_>) -> inventory::Tag {

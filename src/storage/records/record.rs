@@ -70,8 +70,17 @@ pub(super) struct User<'a> {
 pub(super) enum Tags<'a> {
     NotAsked,
     #[serde(borrow)]
-    Known(Vec<Tag<'a>>),
+    Known(ReadTags<'a>),
     Unread(Reason<'a>),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct ReadTags<'a> {
+    pub(super) time: Time,
+    /// `None` if these are all tags of the user.
+    #[serde(borrow)]
+    pub(super) asked: Option<Vec<&'a str>>,
+    pub(super) tags: Vec<Tag<'a>>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

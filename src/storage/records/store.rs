@@ -1,12 +1,15 @@
 //! From what is known to the records.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use chrono::{DateTime, Utc};
 
 use super::record::{
-    Account, Inventory, Key, KeyName, Known, LastListing, LastUse, Lost, Memory, Row, Slot, Status,
-    Tag, Tags, Time, Trouble, Unreported, User,
+    Account, Inventory, Key, KeyName, Known, LastListing, LastUse, Lost, Memory, ReadTags, Row,
+    Slot, Status, Tag, Tags, Time, Trouble, Unreported, User,
 };
 use crate::{
     intern::Word,
@@ -121,9 +124,20 @@ impl<'a> From<&'a inventory::User> for User<'a> {
             },
             tags: match tags {
                 inventory::Tags::NotAsked => Tags::NotAsked,
-                inventory::Tags::Known(tags) => Tags::Known(tags.iter().map(Tag::from).collect()),
+                inventory::Tags::Known(read) => Tags::Known(ReadTags::from(&**read)),
                 inventory::Tags::Unread(reason) => Tags::Unread(reason.as_str()),
             },
+        }
+    }
+}
+
+impl<'a> From<&'a inventory::ReadTags> for ReadTags<'a> {
+    fn from(inventory::ReadTags { time, asked, tags }: &'a inventory::ReadTags) -> Self {
+        let keys = |asked: &'a Arc<BTreeSet<Arc<str>>>| asked.iter().map(|key| &**key).collect();
+        Self {
+            time: (*time).into(),
+            asked: asked.as_ref().map(keys),
+            tags: tags.iter().map(Tag::from).collect(),
         }
     }
 }
