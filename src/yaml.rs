@@ -297,7 +297,7 @@ fn shown(name: &str) -> String {
 }
 
 /// A name from the file, cut short: a key put in the wrong place could be of any length.
-fn cut(name: &str) -> Cow<'_, str> {
+pub(crate) fn cut(name: &str) -> Cow<'_, str> {
     match name.char_indices().nth(SHOWN_CHARACTERS) {
         Some((end, _)) => format!("{}…", &name[..end]).into(),
         None => name.into(),

@@ -7,13 +7,16 @@ use std::str::FromStr as _;
 use bcrypt::HashParts;
 
 use super::file::Secret;
-use crate::yaml::{Spanned, YamlError};
+use crate::yaml::{Spanned, YamlError, cut};
 
 const FIELD: &str = "basic_auth_users";
 
 /// What bcrypt allows at least, and what a server can bear at most: each step doubles the time, and
 /// beyond these few seconds anybody could keep the server busy by asking with wrong passwords.
 const COSTS: std::ops::RangeInclusive<u32> = 4..=16;
+
+/// A name with a dollar sign of this length is likelier a hash, which isn't shown.
+const LEAST_HASH: usize = 20;
 
 /// The users and the hashes of their passwords.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -55,7 +58,15 @@ impl fmt::Debug for Users {
 pub(super) fn check(users: &BTreeMap<String, Spanned<Secret>>) -> Result<Users, YamlError> {
     let mut checked = HashMap::new();
     for (name, hash) in users {
-        let wrong = |why: &str| YamlError::at(hash, format!("{FIELD}.{name}"), why);
+        // Name and hash may have changed places.
+        if name.contains('$') && name.len() >= LEAST_HASH {
+            return Err(YamlError::at(
+                hash,
+                FIELD,
+                "a name looks like a hash; the name comes first, then the hash",
+            ));
+        }
+        let wrong = |why: &str| YamlError::at(hash, format!("{FIELD}.{}", cut(name)), why);
         if name.is_empty() {
             return Err(YamlError::at(hash, FIELD, "a user needs a name"));
         }
