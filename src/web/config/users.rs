@@ -15,8 +15,8 @@ const FIELD: &str = "basic_auth_users";
 /// beyond these few seconds anybody could keep the server busy by asking with wrong passwords.
 const COSTS: std::ops::RangeInclusive<u32> = 4..=16;
 
-/// A name with a dollar sign of this length is likelier a hash, which isn't shown.
-const LEAST_HASH: usize = 20;
+/// What is longer is likelier a key that has lost its way.
+const MAX_NAME_BYTES: usize = 256;
 
 /// The users and the hashes of their passwords.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -58,12 +58,14 @@ impl fmt::Debug for Users {
 pub(super) fn check(users: &BTreeMap<String, Spanned<Secret>>) -> Result<Users, YamlError> {
     let mut checked = HashMap::new();
     for (name, hash) in users {
-        // Name and hash may have changed places.
-        if name.contains('$') && name.len() >= LEAST_HASH {
+        if name.starts_with("$2") || name.len() > MAX_NAME_BYTES {
             return Err(YamlError::at(
                 hash,
                 FIELD,
-                "a name looks like a hash; the name comes first, then the hash",
+                format!(
+                    "a name looks like a hash or has more than {MAX_NAME_BYTES} bytes; \
+                     the name comes first, then the hash"
+                ),
             ));
         }
         let wrong = |why: &str| YamlError::at(hash, format!("{FIELD}.{}", cut(name)), why);
