@@ -141,7 +141,14 @@ pub async fn serve(args: Args) -> Result<(), ServeError> {
     };
 
     let mut signals = StopSignals::new().map_err(ServeError::Signals)?;
-    let bound = web::bind(&web).await?;
+    // A file on a file system that hangs, or a resolver, could take any time.
+    let bound = tokio::select! {
+        bound = web::bind(&web) => bound?,
+        signal = signals.next() => {
+            tracing::info!(signal = signal.name(), "stopped before anything was served");
+            return Ok(());
+        }
+    };
     tracing::info!(version = VERSION, revision = REVISION, "started");
     bound.announce();
 

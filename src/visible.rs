@@ -27,9 +27,9 @@ pub(crate) fn is_unseen(character: char) -> bool {
     character.is_control()
         || matches!(
             character,
-            // Soft hyphen, zero-width characters, marks, overrides and isolates of direction,
+            // No-break space, fillers of Hangul, soft hyphen, zero-width characters, marks, overrides and isolates of direction,
             // line and paragraph separators, byte order mark, tags, and what is no character.
-            '\u{AD}' | '\u{61C}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}'
+            '\u{A0}' | '\u{115F}' | '\u{1160}' | '\u{3164}' | '\u{FFA0}' | '\u{AD}' | '\u{61C}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}'
                 | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}'
                 | '\u{FFFE}' | '\u{FFFF}' | '\u{E0000}'..='\u{E007F}'
         )
@@ -48,6 +48,7 @@ mod tests {
             ("a\r\nb\tc", "a\\u{d}\\u{a}b\\u{9}c"),
             ("\u{9b}31m", "\\u{9b}31m"),
             ("user\u{202e}nimda", "user\\u{202e}nimda"),
+            ("ali\u{3164}ce\u{a0}", "ali\\u{3164}ce\\u{a0}"),
             ("ali\u{200b}ce", "ali\\u{200b}ce"),
         ] {
             assert_eq!(visible(text), shown);

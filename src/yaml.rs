@@ -297,7 +297,11 @@ fn shown(name: &str) -> String {
 }
 
 /// A name from the file, cut short: a key put in the wrong place could be of any length.
-fn cut(name: &str) -> Cow<'_, str> {
+/// It isn't shown at all if it looks like a hash or a key.
+pub(crate) fn cut(name: &str) -> Cow<'_, str> {
+    if name.starts_with("$2") || name.contains("-----BEGIN") {
+        return "…".into();
+    }
     match name.char_indices().nth(SHOWN_CHARACTERS) {
         Some((end, _)) => format!("{}…", &name[..end]).into(),
         None => name.into(),

@@ -34,6 +34,9 @@ use waiting::{Place, Waiting};
 /// How many logins are remembered, of those that passed and of those that failed each.
 const REMEMBERED: NonZeroUsize = NonZeroUsize::new(256).expect("256 is not zero");
 
+/// The longest password that bcrypt tells from a longer one.
+const MOST_PASSWORD_BYTES: usize = 72;
+
 /// Stands for a login in what is remembered.
 type Entry = [u8; 32];
 
@@ -225,7 +228,7 @@ impl Hashing {
         let hashed = spawn_blocking(move || {
             self.inner.hashings.fetch_add(1, Ordering::Relaxed);
             let matches = bcrypt::verify(&credentials.password, &hash).unwrap_or(false);
-            let passed = matches && is_known;
+            let passed = matches && is_known && credentials.is_seen_whole();
             // Before it is no longer under way, so that nobody has to ask again.
             self.inner.remember(self.entry, passed);
             passed
@@ -248,6 +251,12 @@ struct Credentials {
 }
 
 impl Credentials {
+    /// Whether bcrypt looks at the whole password: it ends at 72 bytes, and starts again after a NUL, so that
+    /// `secret` and `secret\0secret` are one to it.
+    fn is_seen_whole(&self) -> bool {
+        self.password.len() <= MOST_PASSWORD_BYTES && !self.password.contains(&0)
+    }
+
     /// What the header says. Two of them say nothing.
     fn from_headers(headers: &HeaderMap) -> Option<Self> {
         let mut lines = headers.get_all(AUTHORIZATION).iter();
@@ -333,6 +342,26 @@ mod tests {
                 assert_eq!(login, expected, "{user}:{password}");
             }
         }
+        assert_eq!(logins.hashings(), table.len() as u64);
+    }
+
+    #[tokio::test]
+    async fn what_bcrypt_overlooks_does_not_pass() {
+        let longest = "x".repeat(72);
+        let users = users(&[("alice", "secret"), ("bob", &longest)]);
+        let logins = Authenticator::new();
+        let table = [
+            ("alice", "secret".to_owned(), Login::Passed),
+            ("alice", "secret\0secret".to_owned(), Login::Failed),
+            ("alice", "secret\0".to_owned(), Login::Failed),
+            ("bob", longest.clone(), Login::Passed),
+            ("bob", format!("{longest}y"), Login::Failed),
+        ];
+        for (user, password, expected) in &table {
+            let login = logins.check(&users, &login(user, password), None).await;
+            assert_eq!(login, *expected, "{user}:{password:?}");
+        }
+        // What isn't looked at costs what everything else costs.
         assert_eq!(logins.hashings(), table.len() as u64);
     }
 

@@ -139,7 +139,8 @@ async fn answer(
     }
     gate.pass(&head, async || {
         if head.uri.path() == routes::RELOAD {
-            let response = reload::respond(&head.method, &head.headers, reload.as_ref());
+            let host = head.uri.authority();
+            let response = reload::respond(&head.method, host, &head.headers, reload.as_ref());
             finish(&head.method, response.await)
         } else {
             routes.respond(&head.method, &head.uri, &head.headers).await

@@ -9,6 +9,7 @@ use hyper::{Method, Response, StatusCode};
 use super::answer::{finish, text};
 use super::auth::{Authenticator, Login};
 use super::body::ResponseBody;
+use super::config::RateLimit;
 use super::live::Live;
 use super::places::{Patience, Places};
 use super::routes::TelemetryPath;
@@ -72,7 +73,8 @@ impl Gate {
                 StatusCode::TOO_MANY_REQUESTS,
                 "Too many requests.\n",
             );
-            response.headers_mut().insert(RETRY_AFTER, 1.into());
+            let wait = current.config.rate_limit.map_or(1, seconds_to_wait);
+            response.headers_mut().insert(RETRY_AFTER, wait.into());
             return response;
         }
         let mut response = self.log_in(&current.config.users, request, answer).await;
@@ -146,6 +148,31 @@ impl Gate {
     }
 }
 
+/// After how many seconds there is room for another request, if nobody else comes.
+fn seconds_to_wait(limit: RateLimit) -> u64 {
+    let begun = u64::from(limit.interval.subsec_nanos() > 0);
+    (limit.interval.as_secs() + begun).max(1)
+}
+
 fn refusal(method: &Method, status: StatusCode, why: impl Into<Bytes>) -> Response<ResponseBody> {
     finish(method, text(status, why))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn whoever_is_over_the_limit_is_told_to_wait_for_the_interval() {
+        for (milliseconds, seconds) in [(1, 1), (1000, 1), (1001, 2), (90_000, 90)] {
+            let limit = RateLimit {
+                interval: Duration::from_millis(milliseconds),
+                burst: NonZeroU32::MIN,
+            };
+            assert_eq!(seconds_to_wait(limit), seconds, "{milliseconds} ms");
+        }
+    }
 }

@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use sha2::{Digest as _, Sha256};
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
@@ -205,7 +204,7 @@ impl Inner {
             return;
         }
         let now_stamps = stamps(&seen.files);
-        if digest(&seen.files) == seen.digest {
+        if config::digest(&seen.files) == seen.digest {
             seen.stamps = now_stamps;
             return;
         }
@@ -257,15 +256,14 @@ fn usable(result: Result<WebConfig, FileError>, was_tls: bool) -> Result<WebConf
 /// Reads the file. `known` are the files that were there last time.
 fn look_and_read(path: &Path, mut known: Vec<PathBuf>) -> (Reading, Seen) {
     loop {
-        // What changes after these are taken shows at the next look.
+        // What changes after they are taken shows at the next look.
         let stamps = stamps(&known);
-        let digest = digest(&known);
         let reading = config::read(path);
         if reading.files == known {
             let seen = Seen {
                 files: known,
                 stamps,
-                digest,
+                digest: reading.digest,
                 changed: Instant::now(),
                 trouble: None,
             };
@@ -278,23 +276,4 @@ fn look_and_read(path: &Path, mut known: Vec<PathBuf>) -> (Reading, Seen) {
 fn stamps(files: &[PathBuf]) -> Vec<Option<Stamp>> {
     let stamp = |file: &PathBuf| fs::metadata(file).ok().map(Stamp::from);
     files.iter().map(stamp).collect()
-}
-
-/// Of what stands in the files, and of which can't be read.
-fn digest(files: &[PathBuf]) -> [u8; 32] {
-    let mut digest = Sha256::new();
-    for file in files {
-        match fs::read(file) {
-            Ok(content) => {
-                digest.update([1]);
-                digest.update((content.len() as u64).to_be_bytes());
-                digest.update(content);
-            }
-            Err(error) => {
-                digest.update([0]);
-                digest.update(error.to_string());
-            }
-        }
-    }
-    digest.finalize().into()
 }

@@ -1,6 +1,7 @@
 //! Asking for a reload over HTTP: `POST /-/reload`.
 
-use hyper::header::{HeaderMap, HeaderName};
+use hyper::header::{HOST, HeaderMap, HeaderName, ORIGIN};
+use hyper::http::uri::Authority;
 use hyper::{Method, Response, StatusCode};
 use tokio::sync::{mpsc, oneshot};
 
@@ -48,6 +49,7 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Answers a request for a reload, with the statuses of Prometheus.
 pub(super) async fn respond(
     method: &Method,
+    host: Option<&Authority>,
     headers: &HeaderMap,
     reload: Option<&Reload>,
 ) -> Response<ResponseBody> {
@@ -62,7 +64,9 @@ pub(super) async fn respond(
     }
     // A browser sends a login along that the page of somebody else makes use of.
     let site = headers.get(SEC_FETCH_SITE);
-    if site.is_some_and(|site| site != "same-origin" && site != "none") {
+    if site.is_some_and(|site| site != "same-origin" && site != "none")
+        || !is_from_host(host, headers)
+    {
         let refusal = "A page of another site may not ask for this.\n";
         return text(StatusCode::FORBIDDEN, refusal);
     }
@@ -78,9 +82,49 @@ pub(super) async fn respond(
     }
 }
 
+/// Whether all pages that the request is said to come from are of the host that it is for. Older browsers and
+/// plain HTTP know nothing but this. `host` is that of the request's own address, as in HTTP/2.
+fn is_from_host(host: Option<&Authority>, headers: &HeaderMap) -> bool {
+    let named = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let Some(host) = host.map(Authority::as_str).or(named) else {
+        return !headers.contains_key(ORIGIN);
+    };
+    headers.get_all(ORIGIN).iter().all(|origin| {
+        let origin = origin.to_str().ok().and_then(|text| text.split_once("://"));
+        origin.is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host))
+    })
+}
+
 #[cfg(test)]
 mod tests {
+    use hyper::header::HeaderValue;
+
     use super::*;
+
+    #[test]
+    fn pages_of_other_hosts_are_told_by_their_origin() {
+        let table: [(&str, Option<&str>, &[&str], bool); 9] = [
+            ("x:1", None, &[], true),
+            ("x:1", None, &["http://x:1"], true),
+            ("X:1", None, &["https://x:1"], true),
+            ("x:1", None, &["http://x"], false),
+            ("x:1", None, &["http://evil:1"], false),
+            ("x:1", None, &["null"], false),
+            ("x:1", None, &["http://x:1", "http://evil:1"], false),
+            ("evil:1", Some("x:1"), &["http://evil:1"], false),
+            ("", Some("x:1"), &["https://x:1"], true),
+        ];
+        for (named, host, origins, expected) in table {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, HeaderValue::from_str(named).unwrap());
+            for origin in origins {
+                headers.append(ORIGIN, HeaderValue::from_str(origin).unwrap());
+            }
+            let host: Option<Authority> = host.map(|host| host.parse().unwrap());
+            let is_from_host = is_from_host(host.as_ref(), &headers);
+            assert_eq!(is_from_host, expected, "{named} {host:?} {origins:?}");
+        }
+    }
 
     #[tokio::test]
     async fn whoever_asks_hears_what_became_of_it() {

@@ -50,7 +50,9 @@ pub(super) fn check(
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>, YamlError> {
     let auth = auth_type(section.client_auth_type.as_ref())?;
-    let sans = sans::check(section.client_allowed_sans.as_deref(), auth.is_mandatory())?;
+    // Whoever makes a certificate for himself puts any name into it.
+    let is_vouched_for = auth == ClientAuth::RequireAndVerify;
+    let sans = sans::check(section.client_allowed_sans.as_deref(), is_vouched_for)?;
     let roots = client_ca.map(roots).transpose()?;
     let verifier: Arc<dyn ClientCertVerifier> = match (auth, client_ca.zip(roots)) {
         (ClientAuth::None, None) => return Ok(WebPkiClientVerifier::no_client_auth()),

@@ -8,7 +8,7 @@ use hyper::header::{
     X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS, X_XSS_PROTECTION,
 };
 
-use crate::yaml::{Spanned, YamlError};
+use crate::yaml::{Spanned, YamlError, cut};
 
 const FIELD: &str = "http_server_config.headers";
 
@@ -37,7 +37,7 @@ pub(super) fn check(headers: &BTreeMap<String, Spanned<String>>) -> Result<Heade
             let allowed = ALLOWED.map(|(name, ..)| name).join(", ");
             return Err(YamlError::at(
                 value,
-                format!("{FIELD}.{name}"),
+                format!("{FIELD}.{}", cut(name)),
                 format!("this header cannot be set; allowed: {allowed}"),
             ));
         };

@@ -1,26 +1,24 @@
 //! Certificates and keys in PEM form, from the web configuration itself or from files that it names.
 
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
+use super::sources::Sources;
 use super::tls::FIELD;
 use crate::yaml::{Spanned, YamlError};
 
-/// The longest certificate or key file that is read, in bytes.
-const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
+/// The longest path that Linux follows, in bytes.
+const MAX_PATH_BYTES: usize = 4096;
 
 /// Where certificates and keys come from.
-pub(super) struct Sources<'a> {
+pub(super) struct Materials<'a> {
     pub(super) folder: &'a Path,
-    /// All that were looked for.
-    pub(super) files: &'a mut Vec<PathBuf>,
+    pub(super) sources: &'a mut Sources,
 }
 
-impl Sources<'_> {
+impl Materials<'_> {
     /// What `name` holds inline, or the file that `name_file` names; an empty text is as good as none.
     pub(super) fn material(
         &mut self,
@@ -30,9 +28,20 @@ impl Sources<'_> {
     ) -> Result<Option<Material>, YamlError> {
         let given = |text: &&Spanned<String>| !text.value.trim().is_empty();
         let file = file.filter(given);
-        let path = file.map(|file| self.folder.join(&file.value));
-        self.files.extend(path.clone());
-        match (inline.filter(given), file.zip(path)) {
+        if let Some(file) = file.filter(|file| is_no_path(&file.value)) {
+            return Err(YamlError::at(
+                file,
+                format!("{FIELD}.{name}_file"),
+                format!("must be a path; it looks like PEM, which belongs into {name}"),
+            ));
+        }
+        // It is read even if it can't be used, so that a change to it is seen.
+        let read = file.map(|file| {
+            let path = self.folder.join(&file.value);
+            let content = self.sources.read(&path);
+            (path, content)
+        });
+        match (inline.filter(given), file.zip(read)) {
             (None, None) => Ok(None),
             (Some(_), Some((file, _))) => Err(YamlError::at(
                 file,
@@ -45,9 +54,9 @@ impl Sources<'_> {
                 path: None,
                 pem: inline.value.clone().into_bytes(),
             })),
-            (None, Some((file, path))) => {
+            (None, Some((file, (path, content)))) => {
                 let field = format!("{FIELD}.{name}_file");
-                let pem = read(&path).map_err(|error| {
+                let pem = content.map_err(|error| {
                     let path = path.display();
                     YamlError::at(file, &field, format!("{path} cannot be read: {error}"))
                 })?;
@@ -62,17 +71,9 @@ impl Sources<'_> {
     }
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?
-        .take(MAX_FILE_BYTES + 1)
-        .read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(io::Error::other(format!(
-            "it is longer than {MAX_FILE_BYTES} bytes"
-        )));
-    }
-    Ok(bytes)
+/// Whether it is the content of a file in the place of its path. It may be a key, so it is never shown.
+fn is_no_path(text: &str) -> bool {
+    text.len() >= MAX_PATH_BYTES || text.contains("-----BEGIN") || text.contains(['\n', '\r'])
 }
 
 /// PEM and where it comes from.

@@ -8,6 +8,7 @@ mod material;
 mod names;
 mod rate;
 mod sans;
+mod sources;
 mod tls;
 mod users;
 
@@ -19,6 +20,8 @@ use crate::yaml::{self, FileError, YamlError};
 pub use command::{CheckArgs, Command, check};
 use file::File;
 pub use rate::RateLimit;
+use sources::Sources;
+pub(super) use sources::digest;
 pub use tls::Tls;
 pub use users::Users;
 
@@ -51,21 +54,39 @@ impl Default for WebConfig {
 pub(super) struct Reading {
     /// All files that had to do with it, the file itself first, whether they could be read or not.
     pub(super) files: Vec<PathBuf>,
+    /// Of what stood in them; see [`digest`].
+    pub(super) digest: [u8; 32],
     pub(super) result: Result<WebConfig, FileError>,
 }
 
 /// Reads and checks the file and all that it names. It blocks.
 pub(super) fn read(path: &Path) -> Reading {
-    let mut files = vec![path.to_owned()];
-    let result = yaml::load(path).and_then(|file| {
-        // An empty folder is the working directory, as with the file's own path.
-        let folder = path.parent().unwrap_or_else(|| Path::new(""));
-        checked(&file, folder, &mut files).map_err(|error| FileError::Content {
+    let mut sources = Sources::default();
+    let result = read_with(path, &mut sources);
+    let (files, digest) = sources.finish();
+    Reading {
+        files,
+        digest,
+        result,
+    }
+}
+
+fn read_with(path: &Path, sources: &mut Sources) -> Result<WebConfig, FileError> {
+    let bytes = sources.read(path).map_err(|source| FileError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let text = String::from_utf8(bytes).map_err(|_| FileError::NotText {
+        path: path.to_owned(),
+    })?;
+    // An empty folder is the working directory, as with the file's own path.
+    let folder = path.parent().unwrap_or_else(|| Path::new(""));
+    yaml::parse(&text)
+        .and_then(|file| checked(&file, folder, sources))
+        .map_err(|error| FileError::Content {
             path: path.to_owned(),
             error,
         })
-    });
-    Reading { files, result }
 }
 
 /// Checks the file as the daemon does when it starts: with all the files that it names.
@@ -76,12 +97,12 @@ pub fn validate(path: &Path) -> Result<WebConfig, FileError> {
     read(path).result
 }
 
-fn checked(file: &File, folder: &Path, files: &mut Vec<PathBuf>) -> Result<WebConfig, YamlError> {
+fn checked(file: &File, folder: &Path, sources: &mut Sources) -> Result<WebConfig, YamlError> {
     let http = file.http_server_config.as_ref();
     let http2 = http.and_then(|http| http.http2).unwrap_or(true);
     let tls = match &file.tls_server_config {
         None => None,
-        Some(section) => tls::check(section, http2, folder, files)?,
+        Some(section) => tls::check(section, http2, folder, sources)?,
     };
     let headers = http.and_then(|http| http.headers.as_ref());
     let users = file.basic_auth_users.as_ref();

@@ -22,20 +22,20 @@ pub(super) enum San {
     Text(String),
 }
 
-/// The names asked for, if any; clients without a certificate have none.
+/// The names asked for, if any; clients without a certificate of a CA have none that counts.
 pub(super) fn check(
     asked: Option<&[Spanned<String>]>,
-    is_certificate_mandatory: bool,
+    is_vouched_for: bool,
 ) -> Result<Option<BTreeSet<San>>, YamlError> {
     let Some(asked) = asked else {
         return Ok(None);
     };
     let field = format!("{FIELD}.client_allowed_sans");
-    if !is_certificate_mandatory {
+    if !is_vouched_for {
         return Err(YamlError::of(
             field,
-            "without a certificate there is no name to compare; \
-             client_auth_type must be RequireAndVerifyClientCert or RequireAnyClientCert",
+            "without a certificate of a CA, clients have no name or name themselves; \
+             client_auth_type must be RequireAndVerifyClientCert",
         ));
     }
     if asked.is_empty() {

@@ -7,7 +7,7 @@ use super::*;
 /// Reads a text as if it stood in a file, in a folder where there is nothing.
 fn read_text(text: &str) -> Result<WebConfig, YamlError> {
     let file = yaml::parse(text)?;
-    checked(&file, Path::new("/nonexistent"), &mut Vec::new())
+    checked(&file, Path::new("/nonexistent"), &mut Sources::default())
 }
 
 /// What was said of a text, which must be one line without anything that drives a terminal.

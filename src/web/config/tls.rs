@@ -1,7 +1,7 @@
 //! How TLS is spoken: from the file's words to what `rustls` takes.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -9,12 +9,16 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::{Error as PemError, PemObject as _};
 use rustls::server::NoServerSessionStorage;
 use rustls::sign::CertifiedKey;
-use rustls::{InconsistentKeys, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
+use rustls::{
+    InconsistentKeys, ProtocolVersion, ServerConfig, SignatureAlgorithm, SupportedCipherSuite,
+    SupportedProtocolVersion,
+};
 
 use super::client_auth;
 use super::file::TlsSection;
-use super::material::{Material, Sources};
+use super::material::{Material, Materials};
 use super::names;
+use super::sources::Sources;
 use crate::yaml::{Spanned, YamlError};
 
 pub(super) const FIELD: &str = "tls_server_config";
@@ -44,18 +48,18 @@ impl fmt::Debug for Tls {
     }
 }
 
-/// Checks the section. Files are looked for in `folder` and noted in `files`, found or not.
+/// Checks the section. Files are looked for in `folder`.
 pub(super) fn check(
     section: &TlsSection,
     http2: bool,
     folder: &Path,
-    files: &mut Vec<PathBuf>,
+    sources: &mut Sources,
 ) -> Result<Option<Tls>, YamlError> {
     if section.is_empty() {
         return Ok(None);
     }
-    let mut sources = Sources { folder, files };
-    // All files are noted before the first error, so that a change to any of them is seen.
+    let mut sources = Materials { folder, sources };
+    // All files are read before the first error, so that a change to any of them is seen.
     let certificate = sources.material("cert", section.cert.as_ref(), section.cert_file.as_ref());
     let key_text = section.key.as_ref().map(|key| Spanned {
         value: key.value.reveal().to_owned(),
@@ -73,6 +77,7 @@ pub(super) fn check(
     let versions = versions(section, &provider)?;
     let client_auth = client_auth::check(section, client_ca?.as_ref(), &provider)?;
     let certified = certified(certificate?, key?, &provider)?;
+    let versions = usable(&versions, &provider, certified.key.algorithm())?;
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&versions)
         .map_err(|error| YamlError::of(FIELD, error))?
@@ -180,6 +185,44 @@ fn versions(
         ));
     }
     Ok(versions)
+}
+
+/// Those of the versions that some client can agree on with the kind of key that the certificate has: TLS 1.2 has
+/// cipher suites for each kind, and not all curves are for it.
+fn usable(
+    versions: &[&'static SupportedProtocolVersion],
+    provider: &CryptoProvider,
+    key: SignatureAlgorithm,
+) -> Result<Vec<&'static SupportedProtocolVersion>, YamlError> {
+    let has_suite = |version: ProtocolVersion| {
+        provider.cipher_suites.iter().any(|suite| {
+            suite.version().version == version && suite.usable_for_signature_algorithm(key)
+        })
+    };
+    let has_curve = |version| {
+        let mut curves = provider.kx_groups.iter();
+        curves.any(|curve| curve.usable_for_version(version))
+    };
+    let usable = |fits: &dyn Fn(ProtocolVersion) -> bool| -> Vec<_> {
+        let versions = versions.iter().copied();
+        versions.filter(|version| fits(version.version)).collect()
+    };
+    if usable(&has_suite).is_empty() {
+        return Err(YamlError::of(
+            format!("{FIELD}.cipher_suites"),
+            "none of them is for the kind of key that the certificate has; TLS 1.2 has ECDHE_RSA \
+             for RSA, and ECDHE_ECDSA for ECDSA and Ed25519",
+        ));
+    }
+    let usable = usable(&|version| has_suite(version) && has_curve(version));
+    if usable.is_empty() {
+        return Err(YamlError::of(
+            format!("{FIELD}.curve_preferences"),
+            "no curve is left for the versions of TLS from min_version to max_version; \
+             X25519MLKEM768 needs TLS13",
+        ));
+    }
+    Ok(usable)
 }
 
 fn certified(

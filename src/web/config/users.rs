@@ -7,13 +7,16 @@ use std::str::FromStr as _;
 use bcrypt::HashParts;
 
 use super::file::Secret;
-use crate::yaml::{Spanned, YamlError};
+use crate::yaml::{Spanned, YamlError, cut};
 
 const FIELD: &str = "basic_auth_users";
 
 /// What bcrypt allows at least, and what a server can bear at most: each step doubles the time, and
 /// beyond these few seconds anybody could keep the server busy by asking with wrong passwords.
 const COSTS: std::ops::RangeInclusive<u32> = 4..=16;
+
+/// What is longer is likelier a key that has lost its way.
+const MAX_NAME_BYTES: usize = 256;
 
 /// The users and the hashes of their passwords.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -55,7 +58,17 @@ impl fmt::Debug for Users {
 pub(super) fn check(users: &BTreeMap<String, Spanned<Secret>>) -> Result<Users, YamlError> {
     let mut checked = HashMap::new();
     for (name, hash) in users {
-        let wrong = |why: &str| YamlError::at(hash, format!("{FIELD}.{name}"), why);
+        if name.starts_with("$2") || name.len() > MAX_NAME_BYTES {
+            return Err(YamlError::at(
+                hash,
+                FIELD,
+                format!(
+                    "a name looks like a hash or has more than {MAX_NAME_BYTES} bytes; \
+                     the name comes first, then the hash"
+                ),
+            ));
+        }
+        let wrong = |why: &str| YamlError::at(hash, format!("{FIELD}.{}", cut(name)), why);
         if name.is_empty() {
             return Err(YamlError::at(hash, FIELD, "a user needs a name"));
         }

@@ -22,7 +22,9 @@ pub enum ParseTelemetryPathError {
     #[error("a telemetry path must start with a single /")]
     Start,
     /// It holds something that no request's path does.
-    #[error("a telemetry path is ASCII without spaces, ? and #; percent-encode everything else")]
+    #[error(
+        "a telemetry path has letters, digits and /-._~!$&'()*+,;=:@ only; percent-encode everything else"
+    )]
     Character,
     /// Something else is there.
     #[error("this path serves a health check or the API; choose another")]
@@ -36,10 +38,7 @@ impl FromStr for TelemetryPath {
         if !text.starts_with('/') || text.starts_with("//") {
             return Err(ParseTelemetryPathError::Start);
         }
-        if !text
-            .bytes()
-            .all(|b| b.is_ascii_graphic() && !matches!(b, b'?' | b'#'))
-        {
+        if !is_path(text) {
             return Err(ParseTelemetryPathError::Character);
         }
         if is_taken(text) {
@@ -49,6 +48,21 @@ impl FromStr for TelemetryPath {
     }
 }
 
+/// Whether a client can ask for it: a path holds few characters besides letters and digits, and `%` begins an octet of
+/// two digits (RFC 3986, 3.3).
+fn is_path(text: &str) -> bool {
+    let mut parts = text.split('%');
+    let is_plain = |part: &str| {
+        part.bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@".contains(&b))
+    };
+    let is_octet = |part: &str| {
+        part.get(..2)
+            .is_some_and(|octet| octet.bytes().all(|b| b.is_ascii_hexdigit()))
+    };
+    parts.next().is_none_or(is_plain) && parts.all(|part| is_octet(part) && is_plain(part))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,7 +70,7 @@ mod tests {
     #[test]
     fn telemetry_paths() {
         use ParseTelemetryPathError::{Character, Start, Taken};
-        for good in ["/", "/metrics", "/a/b-c_d~e/%C3%A4", "/\"<>'&"] {
+        for good in ["/", "/metrics", "/a/b-c_d~e/%C3%A4", "/!$&'()*+,;=:@"] {
             assert_eq!(good.parse::<TelemetryPath>().unwrap().as_str(), good);
         }
         let table = [
@@ -69,6 +83,11 @@ mod tests {
             ("/my metrics", Character),
             ("/metrics\n", Character),
             ("/mätrics", Character),
+            ("/<script>", Character),
+            ("/a\"b", Character),
+            ("/100%", Character),
+            ("/%4", Character),
+            ("/%zz", Character),
             ("/-/ready", Taken),
             ("/-/reload", Taken),
             ("/healthz", Taken),
