@@ -15,7 +15,7 @@ use iam_key_exporter::{
     reason::Reason,
     shard::Shard,
     source::{
-        Access, Discovery, Member, Outcome, Reader, Source, SourceError,
+        Access, Discovery, Member, Once, Outcome, Reader, Source, SourceError,
         accounts::{AccountFilter, Accounts, Organization, Role},
         aws::{Fleet, Limits, Pace, Settings, Strategy},
     },
@@ -525,6 +525,31 @@ async fn the_own_account_is_read_on_its_shard_and_missed_aloud_on_others() {
     let said = logs.of("WARN");
     assert_eq!(said.len(), 1, "{said:?}");
     assert!(said[0].contains("another shard") && said[0].contains(hub.as_str()));
+}
+
+#[tokio::test]
+async fn what_is_read_once_of_a_shard_without_an_account_says_so() {
+    let aws = FakeAws::start().await;
+    let hub = aws.account().id.parse().unwrap();
+    let count = NonZeroU16::new(2).unwrap();
+    let shards = [0, 1].map(|index| Shard::new(index, count).unwrap());
+    let empty = shards.into_iter().find(|shard| !shard.holds(hub)).unwrap();
+    let all = (0..100).map(|n| format!("6{n:011}"));
+    let mut others = all.filter(|id| !empty.holds(id.parse().unwrap()));
+    aws.organization().add(&others.next().unwrap(), "x");
+    let accounts = Accounts::Organization(organization());
+    let source = Subject::with(settings(&aws.endpoint()), &accounts, empty).source;
+    let logs = Logs::capture();
+    let (_, outcomes) = Once::read(source, now(), in_a_minute()).await;
+    assert!(outcomes.is_empty(), "{outcomes:?}");
+    let said = logs.of("WARN");
+    let [said] = &said[..] else {
+        panic!("{said:?}");
+    };
+    assert!(
+        said.contains("no account is in the shard") && said.contains(&empty.to_string()),
+        "{said}"
+    );
 }
 
 #[tokio::test]

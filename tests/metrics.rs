@@ -9,6 +9,7 @@ mod scrape;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    num::NonZeroU16,
     sync::Arc,
     time::Duration,
 };
@@ -27,7 +28,8 @@ use iam_key_exporter::{
     },
     policy::{Boundary, Policy, Thresholds},
     reason::Reason,
-    snapshot::{AccountState, KeyIdDisplay, Snapshot, TagLabel},
+    shard::Shard,
+    snapshot::{AccountState, KeyIdDisplay, Scope, Snapshot, TagLabel},
 };
 use prometheus_client::registry::Registry;
 use proptest::prelude::*;
@@ -265,6 +267,12 @@ fn example(key_ids: KeyIdDisplay) -> Snapshot {
     accounts[1].last_success = Some(ago(1));
     Snapshot {
         unidentified: Some(Reason::ExpiredToken),
+        scope: Scope {
+            accounts: Some(accounts.len()),
+            is_certain: true,
+            last_discovery: Some(clock() - TimeDelta::hours(1)),
+            shard: Shard::new(1, NonZeroU16::new(3).unwrap()).unwrap(),
+        },
         ..snapshot(accounts, key_ids)
     }
 }

@@ -663,6 +663,66 @@ async fn a_save_that_failed_is_tried_again_though_nothing_new_is_read() {
     running.stop().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn after_a_restart_with_another_aim_everybody_is_read_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("snapshot");
+    let cloud = Cloud::default();
+    let mut running = keeping(&cloud, listed(0..4), &path);
+    running.ready().await;
+    running.stop().await;
+    let restarted = async |config: Config| {
+        let before = cloud.total();
+        let counts = Arc::new(StorageCounts::default());
+        let running = counting(cloud.configured(config), &path, counts);
+        assert!(running.now().is_ready());
+        sleep(Duration::from_secs(1)).await;
+        running.stop().await;
+        cloud.total() - before
+    };
+    let config = || Config {
+        accounts: listed(0..4),
+        ..Config::default()
+    };
+    let younger = Config {
+        policy: Arc::new(policy(30)),
+        ..config()
+    };
+    assert_eq!(
+        restarted(younger.clone()).await,
+        4,
+        "others are of interest"
+    );
+    // Then each waits for its turn, which is hardly within this second.
+    assert!(restarted(younger).await < 4);
+    let mut one = policy(30);
+    one.overrides.push(Override {
+        matcher: Matcher::default(),
+        max_age: TimeDelta::days(7),
+    });
+    let one = Config {
+        policy: Arc::new(one),
+        ..config()
+    };
+    assert_eq!(restarted(one.clone()).await, 4, "so they are by a rule");
+    let tagged = Config {
+        tags: [TagLabel::of("owner".into())].into(),
+        ..one
+    };
+    assert_eq!(
+        restarted(tagged.clone()).await,
+        4,
+        "their tags were not asked for"
+    );
+    assert!(restarted(tagged).await < 4);
+
+    // A restart before all were read must not make them pass for read.
+    cloud.state().hang = (0..4).map(id).collect();
+    restarted(config()).await;
+    cloud.state().hang.clear();
+    assert_eq!(restarted(config()).await, 4);
+}
+
 /// The accounts in the file.
 fn saved(path: &std::path::Path) -> Vec<String> {
     let counts = Arc::new(StorageCounts::default());

@@ -81,6 +81,7 @@ fn saved(generation: u64, users: usize) -> Saved {
     Saved {
         accounts: vec![SavedAccount {
             state,
+            read_for: None,
             memory: None,
         }],
     }

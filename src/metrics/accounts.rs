@@ -182,6 +182,14 @@ fn encode_scope(scope: Scope, encoder: &mut DescriptorEncoder<'_>) -> fmt::Resul
             ])?
             .encode_gauge(&1_u32)?;
     }
+    let mut family = gauge(
+        encoder,
+        "iam_key_exporter_shards",
+        "Into how many parts the accounts are spread, by this exporter's configuration; absent where one reads them all.",
+    )?;
+    if !scope.shard.is_whole() {
+        family.encode_gauge(&u32::from(scope.shard.count().get()))?;
+    }
     Ok(())
 }
 

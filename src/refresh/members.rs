@@ -169,7 +169,12 @@ impl Refresher {
                 last_success: Some(last),
                 failures,
                 ..
-            }) if failures.is_empty() && !is_replaced => self.timing.after_restart(*id, *last),
+            }) if failures.is_empty()
+                && !is_replaced
+                && self.saving.was_read_for(*id, &self.aim) =>
+            {
+                self.timing.after_restart(*id, *last)
+            }
             _ => now,
         };
         let remembered = self.saving.take_remembered(account);
@@ -202,6 +207,7 @@ impl Refresher {
         for id in self.known.keep_only(&kept) {
             self.said.forget(id);
             self.counts.forget(id);
+            self.saving.forget(id);
             self.publish_soon();
             self.saving.soon(Instant::now());
         }

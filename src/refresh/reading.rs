@@ -10,6 +10,7 @@ use super::{known::reasons, refresher::Refresher, turns::Key};
 use crate::{
     reason::Reason,
     source::{Outcome, Reader, SourceError},
+    storage::Aim,
 };
 
 /// How long after its deadline a reader may still hand in what it has.
@@ -39,7 +40,13 @@ pub(super) async fn collect(
 
 impl Refresher {
     /// Takes in what a member's refresh found. Returns whether everything was read.
-    pub(super) fn learn(&mut self, key: Key, outcomes: Vec<Outcome>, end: Instant) -> bool {
+    pub(super) fn learn(
+        &mut self,
+        key: Key,
+        outcomes: Vec<Outcome>,
+        aim: &Arc<Aim>,
+        end: Instant,
+    ) -> bool {
         let now = self.clock.now();
         let policy = Arc::clone(&self.config.policy);
         let mut complete = true;
@@ -55,6 +62,9 @@ impl Refresher {
                 None => unidentified = failures.first().copied(),
                 Some(id) => {
                     accounts.insert(id);
+                    if failures.is_empty() {
+                        self.saving.read(id, aim);
+                    }
                     self.known.learn(id, outcome, &policy, now);
                 }
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::refresher::Refresher;
-use crate::config::Config;
+use crate::{config::Config, storage::Aim};
 
 impl Refresher {
     /// Goes by the newest configuration. What is known stays, judged anew at once; what has to be read
@@ -14,9 +14,9 @@ impl Refresher {
         let next = Arc::clone(&self.configs.borrow_and_update());
         let before = std::mem::replace(&mut self.config, next);
         let now = Instant::now();
-        let wanted_tags = self.config.wanted_tags();
-        let reads_others = needs_reading(&before, &self.config) || wanted_tags != self.wanted_tags;
-        self.wanted_tags = wanted_tags;
+        let aim = Arc::new(aim(&self.config));
+        let reads_others = aim != self.aim;
+        self.aim = aim;
         if self.config.policy != before.policy {
             self.known.apply(&self.config.policy);
         }
@@ -30,11 +30,11 @@ impl Refresher {
     }
 }
 
-/// Whether other users than before have to be read live, or may have to.
-fn needs_reading(before: &Config, after: &Config) -> bool {
-    let max_ages = |config: &Config| {
-        let policy = &config.policy;
-        (policy.thresholds.max_age, policy.smallest_max_age())
-    };
-    max_ages(before) != max_ages(after)
+/// What the accounts are read for.
+pub(super) fn aim(config: &Config) -> Aim {
+    Aim {
+        max_age: config.policy.thresholds.max_age,
+        smallest_max_age: config.policy.smallest_max_age(),
+        tags: config.wanted_tags(),
+    }
 }

@@ -1,6 +1,6 @@
 //! The one writer of the snapshot: it drives the readers of all members at the same time.
 
-use std::{collections::BTreeSet, pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use futures_util::{
     FutureExt as _, StreamExt as _,
@@ -18,6 +18,7 @@ use super::{
     members::Looking,
     publication::Publication,
     reading::collect,
+    reconfigure::aim,
     said::Said,
     saving::Saving,
     timing::Timing,
@@ -30,7 +31,7 @@ use crate::{
     reason::Reason,
     snapshot::Snapshot,
     source::{Discovery, Outcome, Reader, Source},
-    storage::Storage,
+    storage::{Aim, Storage},
 };
 
 /// Keeps the snapshot fresh, as the only writer.
@@ -44,7 +45,8 @@ pub struct Refresher {
     pub(super) configs: watch::Receiver<Arc<Config>>,
     /// The one in force.
     pub(super) config: Arc<Config>,
-    pub(super) wanted_tags: Arc<BTreeSet<Arc<str>>>,
+    /// What is read for.
+    pub(super) aim: Arc<Aim>,
     pub(super) clock: Clock,
     pub(super) args: Args,
     pub(super) counts: Arc<RefreshCounts>,
@@ -71,6 +73,8 @@ pub(super) enum Done {
     Read {
         key: Key,
         reader: Reader,
+        /// What it read for.
+        aim: Arc<Aim>,
         outcomes: Vec<Outcome>,
         start: Instant,
     },
@@ -103,7 +107,7 @@ impl Refresher {
         Self {
             source: Some(source),
             configs,
-            wanted_tags: config.wanted_tags(),
+            aim: Arc::new(aim(&config)),
             config,
             clock,
             args,
@@ -202,11 +206,7 @@ impl Refresher {
             let now = self.clock.now();
             let (call_off, called_off) = oneshot::channel::<()>();
             self.discovery.call_off = Some(call_off);
-            source.reconfigure(
-                &self.config.accounts,
-                &self.config.policy,
-                &self.wanted_tags,
-            );
+            source.reconfigure(&self.config.accounts, &self.config.policy, &self.aim.tags);
             let discover = async move {
                 let found = tokio::select! {
                     found = source.discover(now, deadline) => Some(found),
@@ -221,13 +221,15 @@ impl Refresher {
             let Some((key, mut reader)) = self.turns.take_due(start, stop) else {
                 break;
             };
-            reader.reconfigure(&self.config.policy, &self.wanted_tags);
+            reader.reconfigure(&self.config.policy, &self.aim.tags);
             let now = self.clock.now();
+            let aim = Arc::clone(&self.aim);
             let read = async move {
                 let outcomes = collect(&mut reader, now, deadline).await;
                 Done::Read {
                     key,
                     reader,
+                    aim,
                     outcomes,
                     start,
                 }
@@ -249,11 +251,12 @@ impl Refresher {
             Ok(Done::Read {
                 key,
                 reader,
+                aim,
                 outcomes,
                 start,
             }) => {
                 let end = Instant::now();
-                let complete = self.learn(key, outcomes, end);
+                let complete = self.learn(key, outcomes, &aim, end);
                 let Some(turn) = self.turns.get_mut(key) else {
                     return;
                 };

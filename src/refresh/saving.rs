@@ -12,7 +12,7 @@ use super::refresher::{Done, Refresher};
 use crate::{
     key::AccountId,
     source::aws::Remembered,
-    storage::{Saved, SavedAccount, Storage},
+    storage::{Aim, Saved, SavedAccount, Storage},
 };
 
 /// From the end of one save to the start of the next at least.
@@ -40,6 +40,8 @@ pub(super) struct Saving {
     earliest: Option<Instant>,
     /// What readers remembered that weren't made yet.
     restored: BTreeMap<AccountId, Arc<Remembered>>,
+    /// What each account was last read whole for, be it before a restart.
+    aims: BTreeMap<AccountId, Arc<Aim>>,
 }
 
 impl Saving {
@@ -59,6 +61,22 @@ impl Saving {
             let earliest = self.earliest.map_or(now, |earliest| earliest.max(now));
             self.due.get_or_insert(earliest);
         }
+    }
+
+    /// An account was read whole.
+    pub(super) fn read(&mut self, account: AccountId, aim: &Arc<Aim>) {
+        if self.is_wanted {
+            self.aims.insert(account, Arc::clone(aim));
+        }
+    }
+
+    /// Whether what is known of an account was read for this, so that it lacks nothing.
+    pub(super) fn was_read_for(&self, account: AccountId, aim: &Aim) -> bool {
+        self.aims.get(&account).is_some_and(|of| **of == *aim)
+    }
+
+    pub(super) fn forget(&mut self, account: AccountId) {
+        self.aims.remove(&account);
     }
 
     /// What was remembered of an account before the restart; if it isn't said of which, that of the
@@ -83,7 +101,15 @@ impl Refresher {
     pub fn with_storage(mut self, storage: Storage, saved: Option<Saved>) -> Self {
         self.saving.storage = Some(storage);
         self.saving.is_wanted = true;
-        for SavedAccount { state, memory } in saved.unwrap_or_default().accounts {
+        for saved in saved.unwrap_or_default().accounts {
+            let SavedAccount {
+                state,
+                read_for,
+                memory,
+            } = saved;
+            if let Some(read_for) = read_for {
+                self.saving.aims.insert(state.id, read_for);
+            }
             if let Some(memory) = memory {
                 self.saving.restored.insert(state.id, memory);
             }
@@ -177,6 +203,7 @@ impl Refresher {
         memories.extend(self.turns.iter().filter_map(|turn| turn.remembered.clone()));
         let states = self.known.states().into_iter();
         let accounts = states.map(|state| SavedAccount {
+            read_for: self.saving.aims.get(&state.id).cloned(),
             memory: memories.remove(&state.id),
             state,
         });

@@ -13,12 +13,13 @@ mod samples;
 mod tests;
 
 use std::{
+    collections::BTreeSet,
     io,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use self::{
     envelope::Flaw,
@@ -56,8 +57,22 @@ pub struct Saved {
 pub struct SavedAccount {
     /// Its data, and what became of its last refresh.
     pub state: AccountState,
+    /// What its data were last read for; `None` if they never were read whole.
+    pub read_for: Option<Arc<Aim>>,
     /// What saves listing its users again.
     pub memory: Option<Arc<Remembered>>,
+}
+
+/// What of the configuration decides which users are read live, and what of them. Data read for
+/// another aim may lack what this one wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Aim {
+    /// The maximum age of those that no rule is for.
+    pub max_age: TimeDelta,
+    /// The smallest that any user may have.
+    pub smallest_max_age: TimeDelta,
+    /// The keys of the user tags.
+    pub tags: Arc<BTreeSet<Arc<str>>>,
 }
 
 /// A path that can't be used at all.

@@ -13,7 +13,7 @@ use proptest::{
     prelude::*,
 };
 
-use super::{Saved, SavedAccount};
+use super::{Aim, Saved, SavedAccount};
 use crate::{
     intern::Word,
     inventory::{Account, Inventory, Keys, Listing, ReadTags, RootKeys, Tag, Tags, Trouble, User},
@@ -152,6 +152,11 @@ pub(super) fn one_of_each() -> Saved {
             last_success: Some(at("2026-06-01T11:30:00.25Z")),
             duration: Duration::from_millis(2_345),
         },
+        read_for: Some(Arc::new(Aim {
+            max_age: TimeDelta::days(90),
+            smallest_max_age: TimeDelta::days(30),
+            tags: Arc::new(["owner".into(), "team".into()].into()),
+        })),
         memory: Some(Arc::new(memory)),
     };
     let never_read = SavedAccount {
@@ -163,6 +168,7 @@ pub(super) fn one_of_each() -> Saved {
             last_success: None,
             duration: Duration::ZERO,
         },
+        read_for: None,
         memory: None,
     };
     Saved {
@@ -194,8 +200,8 @@ fn account() -> impl Strategy<Value = SavedAccount> {
         option::of(instant()),
         any::<Duration>(),
     );
-    (state, option::of(memory())).prop_map(
-        |((inventory, reached, failures, last_success, duration), mut memory)| {
+    (state, option::of(aim()), option::of(memory())).prop_map(
+        |((inventory, reached, failures, last_success, duration), read_for, mut memory)| {
             // What is remembered mostly is in the inventory as well.
             for user in inventory.iter().flat_map(|inventory| &inventory.users) {
                 if let Some(known) = memory
@@ -214,10 +220,20 @@ fn account() -> impl Strategy<Value = SavedAccount> {
                     last_success,
                     duration,
                 },
+                read_for: read_for.map(Arc::new),
                 memory: memory.map(Arc::new),
             }
         },
     )
+}
+
+fn aim() -> impl Strategy<Value = Aim> {
+    let days = 1..40_000_i64;
+    (days.clone(), days, vec(text(), 0..3)).prop_map(|(max_age, smallest_max_age, tags)| Aim {
+        max_age: TimeDelta::days(max_age),
+        smallest_max_age: TimeDelta::days(smallest_max_age),
+        tags: Arc::new(tags.into_iter().collect()),
+    })
 }
 
 fn inventory() -> impl Strategy<Value = Inventory> {

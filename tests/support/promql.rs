@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    num::NonZeroU16,
     sync::Arc,
     time::Duration,
 };
@@ -20,7 +21,8 @@ use iam_key_exporter::{
         process::ProcessMetrics,
     },
     policy::Policy,
-    snapshot::{AccountState, KeyIdDisplay, Snapshot},
+    shard::Shard,
+    snapshot::{AccountState, KeyIdDisplay, Scope, Snapshot},
     source::demo::Demo,
 };
 use prometheus_client::registry::Registry;
@@ -435,6 +437,12 @@ fn exposition() -> String {
         accounts,
         tags: Demo::tags(),
         tried: true,
+        scope: Scope {
+            accounts: Some(refreshes.all().len()),
+            is_certain: true,
+            last_discovery: Some(now),
+            shard: Shard::new(0, NonZeroU16::MIN.saturating_add(1)).expect("it is one of two"),
+        },
         ..Snapshot::before_first_refresh(
             Arc::new(policy),
             KeyIdDisplay::Full,

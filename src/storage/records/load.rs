@@ -6,11 +6,11 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::record::{
-    Account, Inventory, Key, KeyName, Known, LastListing, LastUse, Memory, ReadTags, Row, Slot,
-    Status, Tag, Tags, Time, Trouble, User,
+    Account, Aim, Inventory, Key, KeyName, Known, LastListing, LastUse, Memory, ReadTags, Row,
+    Slot, Status, Tag, Tags, Time, Trouble, User,
 };
 use crate::{
     intern::Interner,
@@ -22,7 +22,7 @@ use crate::{
         aws::{self, Remembered, Unreported},
         report::Fingerprint,
     },
-    storage::{SavedAccount, envelope::Flaw},
+    storage::{self, SavedAccount, envelope::Flaw},
 };
 
 /// Reads records that may hold anything.
@@ -75,7 +75,25 @@ impl Loader {
             duration: Duration::new(account.duration_seconds, account.duration_nanoseconds),
             inventory: inventory.map(Arc::new),
         };
-        Ok(SavedAccount { state, memory })
+        let read_for = account.read_for.map(|aim| self.aim(id, aim).map(Arc::new));
+        Ok(SavedAccount {
+            state,
+            read_for: read_for.transpose()?,
+            memory,
+        })
+    }
+
+    fn aim(&mut self, id: AccountId, aim: Aim<'_>) -> Result<storage::Aim, Flaw> {
+        let age = |seconds| {
+            TimeDelta::try_seconds(seconds)
+                .ok_or_else(|| senseless(id, "a maximum age beyond all time"))
+        };
+        let tags = aim.tags.into_iter().map(|tag| self.texts.get(tag));
+        Ok(storage::Aim {
+            tags: Arc::new(tags.collect()),
+            max_age: age(aim.max_age)?,
+            smallest_max_age: age(aim.smallest_max_age)?,
+        })
     }
 
     fn inventory(

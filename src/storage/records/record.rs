@@ -28,8 +28,18 @@ pub(super) struct Account<'a> {
     pub(super) last_success: Option<Time>,
     pub(super) duration_seconds: u64,
     pub(super) duration_nanoseconds: u32,
+    pub(super) read_for: Option<Aim<'a>>,
     pub(super) inventory: Option<Inventory<'a>>,
     pub(super) memory: Option<Memory<'a>>,
+}
+
+/// What of the configuration an account was read for: ages in whole seconds, and the keys of tags.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Aim<'a> {
+    pub(super) max_age: i64,
+    pub(super) smallest_max_age: i64,
+    #[serde(borrow)]
+    pub(super) tags: Vec<&'a str>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

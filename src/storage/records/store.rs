@@ -8,8 +8,8 @@ use std::{
 use chrono::{DateTime, Utc};
 
 use super::record::{
-    Account, Inventory, Key, KeyName, Known, LastListing, LastUse, Lost, Memory, ReadTags, Row,
-    Slot, Status, Tag, Tags, Time, Trouble, Unreported, User,
+    Account, Aim, Inventory, Key, KeyName, Known, LastListing, LastUse, Lost, Memory, ReadTags,
+    Row, Slot, Status, Tag, Tags, Time, Trouble, Unreported, User,
 };
 use crate::{
     intern::Word,
@@ -20,7 +20,7 @@ use crate::{
         aws::{self, Remembered},
         report::Fingerprint,
     },
-    storage::SavedAccount,
+    storage::{self, SavedAccount},
 };
 
 impl From<DateTime<Utc>> for Time {
@@ -33,7 +33,12 @@ impl From<DateTime<Utc>> for Time {
 }
 
 impl<'a> From<&'a SavedAccount> for Account<'a> {
-    fn from(SavedAccount { state, memory }: &'a SavedAccount) -> Self {
+    fn from(saved: &'a SavedAccount) -> Self {
+        let SavedAccount {
+            state,
+            read_for,
+            memory,
+        } = saved;
         let AccountState {
             id,
             inventory,
@@ -49,10 +54,26 @@ impl<'a> From<&'a SavedAccount> for Account<'a> {
             last_success: last_success.map(Time::from),
             duration_seconds: duration.as_secs(),
             duration_nanoseconds: duration.subsec_nanos(),
+            read_for: read_for.as_deref().map(Aim::from),
             memory: memory
                 .as_deref()
                 .map(|memory| Memory::of(memory, inventory.as_deref())),
             inventory: inventory.as_deref().map(Inventory::from),
+        }
+    }
+}
+
+impl<'a> From<&'a storage::Aim> for Aim<'a> {
+    fn from(aim: &'a storage::Aim) -> Self {
+        let storage::Aim {
+            max_age,
+            smallest_max_age,
+            tags,
+        } = aim;
+        Self {
+            max_age: max_age.num_seconds(),
+            smallest_max_age: smallest_max_age.num_seconds(),
+            tags: tags.iter().map(|tag| &**tag).collect(),
         }
     }
 }
