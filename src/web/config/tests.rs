@@ -94,7 +94,7 @@ fn fragment() -> impl Strategy<Value = String> {
 /// The ways to write a secret down, sound and broken.
 fn written(secret: &str) -> impl Strategy<Value = String> + use<> {
     let ways = [
-        format!("{secret}"),
+        secret.to_owned(),
         format!("\"{secret}\""),
         format!("'{secret}'"),
         format!("\"{secret}"),
