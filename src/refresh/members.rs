@@ -59,7 +59,11 @@ impl Refresher {
         self.discovery.tried = true;
         let reason = trouble.as_ref().map(|error| error.reason);
         self.discovery.trouble = reason;
-        self.publish_soon();
+        if members.is_empty() {
+            self.publish_soon();
+        } else {
+            self.publish_shortly();
+        }
         if let Some(error) = &trouble {
             self.counts.count(None, &[error.reason]);
             let retry = self.timing.after_failure(&mut self.discovery.retries, now);

@@ -34,7 +34,17 @@ impl Refresher {
             .publication
             .last
             .map_or(now, |last| now.max(last + SHORTEST_PUBLICATION));
-        self.publication.due.get_or_insert(earliest);
+        self.publish_from(earliest);
+    }
+
+    /// Publishes shortly, unless what is about to be read comes before.
+    pub(super) fn publish_shortly(&mut self) {
+        self.publish_from(Instant::now() + SHORTEST_PUBLICATION);
+    }
+
+    fn publish_from(&mut self, instant: Instant) {
+        let due = self.publication.due.get_or_insert(instant);
+        *due = instant.min(*due);
     }
 
     /// Which accounts are read now.

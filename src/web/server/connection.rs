@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONNECTION, HeaderValue};
-use hyper::rt::{Executor, Read, Write};
+use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{Request, Response, Version};
@@ -23,6 +23,7 @@ use tokio_io_timeout::TimeoutStream;
 use super::activity::{Activity, Tracked, Waits};
 use super::handshake::{self, Protocol};
 use super::limits::Limits;
+use super::lingering::Lingering;
 use crate::web::body::ResponseBody;
 use crate::web::live::Live;
 
@@ -140,8 +141,10 @@ async fn speak_http1<S, H, R>(
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
         .max_header_size(limits.header_bytes)
+        // Whoever has asked may say so by closing one way, and wants an answer all the same.
+        .half_close(true)
         .serve_connection(
-            TokioIo::new(stream),
+            TokioIo::new(Lingering::new(stream)),
             service_fn(move |request| requests.clone().answer(request)),
         );
     see_through(connection, limits, stop, activity, &ends).await;
@@ -157,7 +160,6 @@ async fn speak_http2<S, H, R>(
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     H: Fn(Request<Incoming>) -> R + Send + Sync + 'static,
     R: Future<Output = Response<ResponseBody>> + Send + 'static,
-    TokioIo<S>: Read + Write,
 {
     let ends = requests.ends.clone();
     let head = u32::try_from(limits.header_bytes).unwrap_or(u32::MAX);
@@ -171,7 +173,7 @@ async fn speak_http2<S, H, R>(
         .initial_connection_window_size(REQUEST_WINDOW)
         .max_send_buf_size(SEND_BUFFER)
         .serve_connection(
-            TokioIo::new(stream),
+            TokioIo::new(Lingering::new(stream)),
             service_fn(move |request| requests.clone().answer(request)),
         );
     see_through(connection, limits, stop, activity, &ends).await;

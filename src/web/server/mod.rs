@@ -6,6 +6,7 @@ mod connection;
 mod connections;
 mod handshake;
 mod limits;
+mod lingering;
 
 use std::net::SocketAddr;
 use std::pin::pin;
