@@ -16,6 +16,7 @@ pub mod plan;
 pub mod policy;
 pub mod reason;
 pub mod rotation;
+pub mod shard;
 pub mod snapshot;
 pub mod source;
 mod visible;

@@ -10,6 +10,7 @@ mod progress;
 mod reader;
 mod remark;
 pub mod report;
+mod usage;
 
 use std::{collections::BTreeSet, fmt, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
@@ -24,6 +25,7 @@ pub use self::{
     progress::Progress,
     reader::Reader,
     remark::Remark,
+    usage::UsageError,
 };
 use crate::{
     clock::Clock,
@@ -111,11 +113,6 @@ fn instant(text: &str) -> Result<DateTime<Utc>, String> {
         .map(|instant| instant.to_utc())
         .map_err(|error| format!("{error}; give RFC 3339, e.g. 2026-01-31T00:00:00Z"))
 }
-
-/// A setting that can't be used, in one line that names the flag.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct UsageError(pub String);
 
 impl Args {
     /// The profile of the shared AWS config files, if one was given.

@@ -2,6 +2,10 @@
 
 pub mod demo;
 mod outcome;
+mod remark;
 pub mod report;
+mod usage;
 
 pub use outcome::{Outcome, SourceError};
+pub use remark::Remark;
+pub use usage::UsageError;
